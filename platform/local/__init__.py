@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL, the broker and the supervisor of the demo."""
