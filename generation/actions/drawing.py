@@ -1,0 +1,212 @@
+"""Draw a claimed batch and hand what came out to the sieve."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from moderation.actions import open_case
+
+from generation import turns
+from generation.actions.jobs import drop_medium, fail
+from generation.engine import DrawItem, Drawn, Engine, NotDrawn
+from generation.models import Job, Medium
+from generation.offer import cards
+from generation.turns import Batch, line_up, lock_turn, requeue_alone
+from journal import files
+from journal.failpoints import failpoint
+from journal.transactions import step
+
+log = logging.getLogger(__name__)
+
+
+class LeaseLost(Exception):
+    """Every job of the batch was taken from us: cancelled, or given to another worker."""
+
+
+class Lease:
+    """Keeps a batch ours while it is drawn, from a thread of its own and from every step."""
+
+    # The database is told of a step at most this often; the last one always.
+    EVERY_SECONDS = 0.2
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.ours: set[uuid.UUID] = {job.pk for job in batch.jobs}
+        self._told = 0.0
+
+    def step(self, done: int, total: int) -> set[uuid.UUID]:
+        """Note a step and learn which jobs are still ours. Raises LeaseLost when none is."""
+        now = timezone.now().timestamp()
+        if done >= total or now - self._told >= self.EVERY_SECONDS:
+            self._told = now
+            self.ours = turns.renew(self.batch.token, progress=done)
+        if not self.ours:
+            raise LeaseLost
+        return self.ours
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Renew in the background: one step of a large model may take longer than a lease."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            try:
+                while not stop.wait(settings.LEASE_SECONDS / 3):
+                    try:
+                        turns.renew(self.batch.token)
+                    except Exception:
+                        log.exception("the lease of batch %s could not be renewed; trying again", self.batch.token)
+                        connection.close()
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=beat, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def draw(batch: Batch, engine: Engine) -> None:
+    """Draw a batch. Whatever happens to it, every job in it moves on: screening, back in line, or failed.
+
+    1. Draw, telling the database of each step; jobs cancelled meanwhile are left out.
+    2. For each job still ours: files into quarantine, then rows, cases and a wake-up for the sieve.
+    3. If the engine failed as a whole, each job is put back to be tried alone, or given up after enough attempts.
+    """
+    card = cards().get(batch.model)
+    if card is None:
+        for job in batch.jobs:
+            fail(job, reason=f"the model {batch.model} is no longer offered")
+        return
+    media = {
+        str(medium.pk): medium
+        for medium in Medium.objects.filter(job__in=[job.pk for job in batch.jobs], state=Medium.State.WAITING)
+        .select_related("job")
+        .order_by("job_id", "index")
+    }
+    lease = Lease(batch)
+
+    def on_step(done: int, total: int) -> Collection[str]:
+        ours = lease.step(done, total)
+        return [key for key, medium in media.items() if medium.job_id not in ours]
+
+    try:
+        with lease.beating():
+            results = _draw_in_parts(engine, card, list(media.values()), on_step)
+            failpoint("draw.before_quarantine")
+            for job in batch.jobs:
+                wanted = {key: medium for key, medium in media.items() if medium.job_id == job.pk}
+                _store(job, batch.token, [(wanted[r.key], r) for r in results if r.key in wanted])
+    except LeaseLost:
+        log.info("batch %s is no longer ours; its drawing was stopped", batch.token)
+    except files.StoreFull as error:
+        _give_back(batch, f"the quarantine store is full ({error})")
+        raise
+    except Exception as error:
+        log.exception("batch %s could not be drawn", batch.token)
+        _give_back(batch, f"{type(error).__name__}: {error}")
+
+
+def _draw_in_parts(engine: Engine, card: Any, media: list[Medium], on_step: Any) -> list[Drawn | NotDrawn]:
+    """One call of the engine for each `max_batch` media: a job's n may exceed what fits at once."""
+    results: list[Drawn | NotDrawn] = []
+    for start in range(0, len(media), card.max_batch):
+        part = media[start : start + card.max_batch]
+        results += engine.draw(card, [_item(card, medium) for medium in part], on_step=on_step)
+    return results
+
+
+def _item(card: Any, medium: Medium) -> DrawItem:
+    job = medium.job
+    width, height = card.native_size((job.width, job.height))
+    return DrawItem(
+        key=str(medium.pk),
+        prompt=job.prompt,
+        negative_prompt=job.negative_prompt,
+        seed=medium.seed,
+        width=width,
+        height=height,
+        steps=job.steps,
+        guidance_scale=job.guidance_scale,
+    )
+
+
+def _store(job: Job, token: uuid.UUID, results: list[tuple[Medium, Drawn | NotDrawn]]) -> None:
+    """Keep one job's originals and open their cases, if the lease is still ours.
+
+    Files are written before rows: a row without a file is a broken page, a file without a row is only dust.
+    """
+    kept: list[tuple[Medium, Drawn, str, str]] = []
+    for medium, result in results:
+        if isinstance(result, Drawn):
+            sha256 = files.digest(result.png)
+            name = f"{token}/{sha256}.png"
+            kept.append((medium, result, files.write_once(files.quarantine(), name, result.png), sha256))
+    with step("draw.store"):
+        turn = lock_turn(job.person_id)
+        if not Job.objects.select_for_update().filter(pk=job.pk, lease_token=token).exists():
+            return
+        for medium, drawn, name, sha256 in kept:
+            case = open_case(
+                subject="medium",
+                key=medium.pk,
+                person=job.person,
+                evidence={
+                    "original_key": name,
+                    "original_sha256": sha256,
+                    "width": drawn.width,
+                    "height": drawn.height,
+                    "release_width": job.width,
+                    "release_height": job.height,
+                    "prompt": job.prompt,
+                    "negative_prompt": job.negative_prompt,
+                    "model": job.model,
+                    "seed": medium.seed,
+                },
+            )
+            Medium.objects.filter(pk=medium.pk, state=Medium.State.WAITING).update(
+                state=Medium.State.DRAWN,
+                original_key=name,
+                original_sha256=sha256,
+                case=case,
+                drawn_at=timezone.now(),
+            )
+        for medium, result in results:
+            if isinstance(result, NotDrawn):
+                drop_medium(medium, reason=SENTENCES.get(result.reason, "it could not be drawn"))
+        if kept:
+            job.move({Job.State.RUNNING}, Job.State.SCREENING, reason=f"{len(kept)} of {job.n} drawn")
+        else:
+            fail(job, reason="no picture came out whole")
+        line_up(turn)
+
+
+SENTENCES = {
+    "not_finite": "the model made numbers that are no picture",
+    "constant": "the model made an empty picture",
+    "undecodable": "the picture was broken",
+    "error": "the engine failed on it",
+    "cancelled": "it was cancelled",
+}
+
+
+def _give_back(batch: Batch, reason: str) -> None:
+    """Put each job back to be tried alone, or give it up after enough attempts."""
+    for job in batch.jobs:
+        with step("draw.give_back"):
+            turn = lock_turn(job.person_id)
+            if not Job.objects.filter(pk=job.pk, lease_token=batch.token).exists():
+                continue
+            if job.attempts >= settings.MOST_ATTEMPTS:
+                fail(job, reason="the engine failed on it every time")
+            else:
+                requeue_alone(job, turn, reason=reason[:200])

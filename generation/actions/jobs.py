@@ -1,0 +1,297 @@
+"""Verbs on jobs: submit, start, cancel, fail, settle."""
+
+import hashlib
+import secrets
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+from moderation.actions import abandon, open_case
+from moderation.models import Case, Freeze
+from moderation.screening import judge_prompt_now, oldest_pending_age
+
+from accounts.models import User
+from billing import ledger
+from generation.models import Job, JobHistory, Medium, RefusedAttempt
+from generation.offer import Order, new_seed
+from generation.turns import line_up, lock_turn
+from journal import idempotency, outbox
+from journal.events import announce
+from journal.transactions import require_transaction, step
+
+# An OpenAI client that lost an answer sends the same request again within this time.
+RETRY_WINDOW_SECONDS = 15 * 60
+
+
+class PromptRefused(Exception):
+    """A policy refuses the words themselves. There is no job, and nothing was held or charged."""
+
+    def __init__(self, *, field: str, policy_code: str, title: str, sentence: str, words: tuple[str, ...]) -> None:
+        super().__init__(sentence)
+        self.field = field
+        self.policy_code = policy_code
+        self.title = title
+        self.words = words
+
+
+class IntakeClosed(Exception):
+    """Too much waits to be looked at; new work is asked to come back."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            f"Pictures wait too long to be looked at just now. Nothing was charged; try again in {retry_after} seconds."
+        )
+        self.retry_after = retry_after
+
+
+class AccountOnHold(Exception):
+    """A severe block stands; a moderator has to look first."""
+
+    def __init__(self) -> None:
+        super().__init__("Your account is on hold until a moderator has looked at a blocked picture.")
+
+
+class TooManyJobs(Exception):
+    """The person's cap on unfinished jobs."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"You have {most} jobs that are not finished. Wait for one, or cancel one.")
+        self.most = most
+
+
+def submit(
+    person: User,
+    order: Order,
+    *,
+    route: str,
+    idempotency_key: str | None = None,
+    is_retry: bool = False,
+) -> Job:
+    """Take an order: a job that is being checked, its media, its holds and a wake-up, in one transaction.
+
+    The same key with the same order returns the job it made before; with another order it raises
+    idempotency.KeyReused. `is_retry` attaches a keyless retry to the same person's identical order of the last
+    15 minutes. Raises PromptRefused, IntakeClosed, AccountOnHold, TooManyJobs or billing's NotEnoughCredits;
+    then nothing was made and nothing is held.
+    """
+    digest = idempotency.digest_of(order.fields())
+    refusal: PromptRefused | None = None
+    with step("generation.submit"):
+        made = _made_before(person, route, idempotency_key, digest, is_retry)
+        if made is not None:
+            return made
+        refusal = _refusal(order)
+        if refusal is not None:
+            _remember_attempt(person, order, refusal)
+        else:
+            job = _make(person, order)
+            idempotency.remember(
+                person_id=person.pk,
+                route=route,
+                key=idempotency_key or f"none:{uuid.uuid4()}",
+                digest=digest,
+                outcome=f"job:{job.pk}",
+            )
+    if refusal is not None:
+        raise refusal
+    return job
+
+
+def _made_before(person: User, route: str, key: str | None, digest: str, is_retry: bool) -> Job | None:
+    outcome: str | None = None
+    if key:
+        outcome = idempotency.earlier_outcome(person_id=person.pk, route=route, key=key, digest=digest)
+    elif is_retry:
+        outcome = idempotency.recent_same(
+            person_id=person.pk, route=route, digest=digest, within_seconds=RETRY_WINDOW_SECONDS
+        )
+    return Job.objects.of(person).get(pk=outcome.removeprefix("job:")) if outcome else None
+
+
+def _refusal(order: Order) -> PromptRefused | None:
+    """What the web process can judge by itself: the lexicon and the protected names."""
+    judged = judge_prompt_now(order.prompt, order.negative_prompt)
+    if judged is None:
+        return None
+    return PromptRefused(
+        field=judged.field,
+        policy_code=judged.policy_code,
+        title=judged.title,
+        sentence=judged.sentence,
+        words=judged.words,
+    )
+
+
+def _remember_attempt(person: User, order: Order, refusal: PromptRefused) -> None:
+    salt = secrets.token_hex(16)
+    RefusedAttempt.objects.create(
+        person=person,
+        field=refusal.field,
+        policy_code=refusal.policy_code,
+        policy_version=judge_prompt_now.policy_version(),
+        salt=salt,
+        prompt_sha256=hashlib.sha256((salt + order.prompt).encode()).hexdigest(),
+    )
+
+
+def _make(person: User, order: Order) -> Job:
+    waited = oldest_pending_age()
+    if waited is not None and waited.total_seconds() > settings.MOST_PENDING_SECONDS:
+        raise IntakeClosed(retry_after=60)
+    if Freeze.objects.filter(person=person, lifted_at__isnull=True).exists():
+        raise AccountOnHold
+    if Job.objects.of(person).open()[: settings.MOST_OUTSTANDING_JOBS].count() >= settings.MOST_OUTSTANDING_JOBS:
+        raise TooManyJobs(settings.MOST_OUTSTANDING_JOBS)
+    job = Job.objects.create(
+        person=person,
+        model=order.card.name,
+        prompt=order.prompt,
+        negative_prompt=order.negative_prompt,
+        width=order.width,
+        height=order.height,
+        steps=order.steps,
+        guidance_scale=order.guidance_scale,
+        n=order.n,
+        unit_price=order.card.price,
+        price=order.price,
+        batch_key=order.batch_key,
+    )
+    JobHistory.objects.create(job=job, to_state=job.state, reason="submitted", actor=person)
+    first = order.seed if order.seed is not None else new_seed()
+    media = Medium.objects.bulk_create(
+        [Medium(job=job, index=index, seed=(first + index) % 2**63) for index in range(order.n)]
+    )
+    ledger.hold(ledger.wallet_of(person), {medium.cause: order.card.price for medium in media})
+    open_case(
+        subject="prompt",
+        key=job.pk,
+        person=person,
+        evidence={"prompt": order.prompt, "negative_prompt": order.negative_prompt, "model": order.card.name},
+    )
+    announce("job", str(job.pk))
+    return job
+
+
+def start(job: Job, *, reason: str) -> bool:
+    """Put a job whose inputs were cleared in line, and wake a worker."""
+    with step("generation.start"):
+        turn = lock_turn(job.person_id)
+        moved = job.move(
+            {Job.State.CHECKING, Job.State.IN_REVIEW},
+            Job.State.QUEUED,
+            reason=reason,
+            queued_at=timezone.now(),
+        )
+        if moved:
+            line_up(turn)
+            outbox.wake("draw")
+    return moved
+
+
+def cancel(job: Job, *, actor: User) -> bool:
+    """Stop a job wherever it is. False if it was final already, which harms nothing.
+
+    What was released stays, and stays paid; the hold of everything else is given back. A worker that draws it
+    finds out at its next step, and its late results are refused by the lease.
+    """
+    while True:
+        with step("generation.cancel"):
+            # Locks are taken in one order everywhere: cases, turn, job, wallet.
+            locked = _lock_cases(job)
+            turn = lock_turn(job.person_id)
+            Job.objects.select_for_update().get(pk=job.pk)
+            if locked != set(_cases(job).values_list("pk", flat=True)):
+                continue  # a batch was stored in between, and its cases are not locked yet
+            if not job.move(set(Job.State) - set(Job.FINAL), Job.State.CANCELLED, reason="cancelled", actor=actor):
+                return False
+            for medium in _undecided(job):
+                _drop(medium, Medium.State.CANCELLED, reason="cancelled by you")
+            abandon(subject="prompt", key=job.pk, reason="the job was cancelled")
+            line_up(turn)
+        return True
+
+
+def _cases(job: Job) -> QuerySet[Case]:
+    """The cases of a job: its prompt's and its media's."""
+    return Case.objects.filter(key__in=[job.pk, *job.media.values_list("pk", flat=True)])
+
+
+def _lock_cases(job: Job) -> set[int]:
+    return set(_cases(job).select_for_update().order_by("pk").values_list("pk", flat=True))
+
+
+def fail(job: Job, *, reason: str) -> bool:
+    """Give a running job up: the machinery failed. Nothing is charged."""
+    with step("generation.fail"):
+        turn = lock_turn(job.person_id)
+        sentence = f"It could not be drawn: {reason}. You were not charged."
+        if not job.move({Job.State.RUNNING}, Job.State.FAILED, reason=reason[:200], failure=sentence[:300]):
+            return False
+        for medium in _undecided(job):
+            _drop(medium, Medium.State.FAILED, reason=reason)
+        line_up(turn)
+    return True
+
+
+def refuse(job: Job, *, reason: str) -> bool:
+    """An input of the job was refused: it ends, and its holds are given back."""
+    with step("generation.refuse"):
+        turn = lock_turn(job.person_id)
+        if not job.move({Job.State.CHECKING, Job.State.IN_REVIEW}, Job.State.REFUSED, reason=reason[:200]):
+            return False
+        for medium in _undecided(job):
+            _drop(medium, Medium.State.CANCELLED, reason="its prompt was refused")
+        line_up(turn)
+    return True
+
+
+def settle(job: Job) -> None:
+    """Bring a job whose media were looked at into the state that they make it. Its row must be locked."""
+    require_transaction()
+    media = list(job.media.select_related("case"))
+    words = [medium.word for medium in media]
+    if "waiting" in words or job.state not in {Job.State.SCREENING, Job.State.IN_REVIEW}:
+        return
+    if "screening" in words:
+        job.move({Job.State.IN_REVIEW}, Job.State.SCREENING, reason="a medium is being looked at")
+    elif "in_review" in words:
+        job.move({Job.State.SCREENING}, Job.State.IN_REVIEW, reason="a medium waits for a person")
+    else:
+        released = words.count("released")
+        job.move(
+            {Job.State.SCREENING, Job.State.IN_REVIEW},
+            Job.State.DONE,
+            reason=f"{released} of {job.n} released",
+        )
+
+
+def _undecided(job: Job) -> list[Medium]:
+    """Media whose hold is still open: not drawn yet, or drawn and undecided."""
+    return [
+        medium
+        for medium in job.media.select_for_update(of=("self",)).select_related("case")
+        if medium.word in {"waiting", "screening", "in_review"}
+    ]
+
+
+def _drop(medium: Medium, to: Any, *, reason: str) -> None:
+    """End a medium without a picture, and give its credits back."""
+    case: Case | None = medium.case
+    moved = (
+        Medium.objects.filter(pk=medium.pk)
+        .exclude(state__in=[Medium.State.CANCELLED, Medium.State.FAILED])
+        .update(state=to, failure=reason[:200])
+    )
+    if not moved:
+        return
+    if case is not None:
+        abandon(subject="medium", key=medium.pk, reason=reason)
+    ledger.release(medium.cause, reason=reason)
+
+
+def drop_medium(medium: Medium, *, reason: str) -> None:
+    """One medium could not be drawn; its neighbours go on. In the caller's transaction."""
+    require_transaction()
+    _drop(medium, Medium.State.FAILED, reason=reason)

@@ -1,0 +1,163 @@
+"""What can be asked for: the catalogue as the web process sees it, and the checks on an order."""
+
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+
+from generation.engine import ModelCard, load_catalogue
+
+LONGEST_PROMPT = 2000
+LARGEST_SEED = 2**63 - 1
+
+
+class BadOrder(Exception):
+    """One field of a request is not what it may be. `field` names it, the message says what to do."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+@lru_cache
+def cards() -> dict[str, ModelCard]:
+    """The catalogue, read once a process. Changing a card asks for a restart."""
+    return load_catalogue(settings.CATALOGUE, weights_root=settings.WEIGHTS)
+
+
+def default_card() -> ModelCard:
+    """The card that is drawn with when none is named: the first by name."""
+    return cards()[min(cards())]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request that was checked: every value is one the model can draw.
+
+    width and height are of the released picture, in pixels; the card says at which size it is drawn.
+    """
+
+    card: ModelCard
+    prompt: str
+    negative_prompt: str
+    width: int
+    height: int
+    n: int
+    steps: int
+    guidance_scale: float
+    seed: int | None
+
+    @property
+    def price(self) -> int:
+        """Credits for the whole order: the card's price for a picture, times n."""
+        return self.card.price * self.n
+
+    @property
+    def batch_key(self) -> str:
+        """Orders of one key can be drawn in one batch."""
+        return f"{self.card.name}|{self.width}x{self.height}|{self.steps}|{self.guidance_scale:g}"
+
+    def fields(self) -> dict[str, Any]:
+        """The parsed fields, for the digest of an idempotent call."""
+        return {
+            "model": self.card.name,
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "size": f"{self.width}x{self.height}",
+            "n": self.n,
+            "steps": self.steps,
+            "guidance_scale": self.guidance_scale,
+            "seed": self.seed,
+        }
+
+
+def check(
+    *,
+    prompt: object,
+    negative_prompt: object = "",
+    model: object = None,
+    size: object = None,
+    n: object = 1,
+    steps: object = None,
+    guidance_scale: object = None,
+    seed: object = None,
+) -> Order:
+    """Turn what somebody sent into an Order. Raises BadOrder naming the first field that is wrong."""
+    known = cards()
+    name = model if model not in (None, "") else default_card().name
+    if not isinstance(name, str) or name not in known:
+        raise BadOrder("model", f"There is no model {str(name)[:64]!r}. Choose one of: {', '.join(sorted(known))}.")
+    card = known[name]
+    width, height = _size(card, size)
+    return Order(
+        card=card,
+        prompt=_prompt("prompt", prompt, required=True),
+        negative_prompt=_prompt("negative_prompt", negative_prompt or "", required=False),
+        width=width,
+        height=height,
+        n=_whole("n", n, 1, card.n_max),
+        steps=card.steps_default if steps in (None, "") else _whole("steps", steps, card.steps_min, card.steps_max),
+        guidance_scale=(
+            card.guidance_default
+            if guidance_scale in (None, "")
+            else _decimal("guidance_scale", guidance_scale, card.guidance_min, card.guidance_max)
+        ),
+        seed=None if seed in (None, "") else _whole("seed", seed, 0, LARGEST_SEED),
+    )
+
+
+def _prompt(field: str, value: object, *, required: bool) -> str:
+    if not isinstance(value, str):
+        raise BadOrder(field, "Describe what you want in words.")
+    text = value.strip()
+    if required and not text:
+        raise BadOrder(field, "Describe what you want to see; the prompt is empty.")
+    if len(text) > LONGEST_PROMPT:
+        raise BadOrder(
+            field,
+            f"The text has {len(text):,} characters; at most {LONGEST_PROMPT:,} can be read. Shorten it.",
+        )
+    if any(ord(character) < 32 and character not in "\n\r\t" for character in text):
+        raise BadOrder(field, "The text holds a control character. Remove it, or type the text again.")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise BadOrder(field, "The text holds half of a character (a lone surrogate). Type that part again.")
+    return text
+
+
+def _size(card: ModelCard, value: object) -> tuple[int, int]:
+    offered = [f"{width}x{height}" for width, height in card.release_sizes]
+    if value in (None, "", "auto"):
+        value = offered[0]
+    if not isinstance(value, str) or value not in offered:
+        raise BadOrder("size", f"{card.title} draws {', '.join(offered)}, not {str(value)[:32]!r}.")
+    width, _, height = value.partition("x")
+    return int(width), int(height)
+
+
+def _whole(field: str, value: object, least: int, most: int) -> int:
+    try:
+        if isinstance(value, bool | float) or value is None:
+            raise ValueError
+        number = int(str(value)[:32])
+    except ValueError:
+        raise BadOrder(field, f"{field} must be a whole number from {least} to {most}.") from None
+    if not least <= number <= most:
+        raise BadOrder(field, f"{field} must be from {least} to {most}, not {number}.")
+    return number
+
+
+def _decimal(field: str, value: object, least: float, most: float) -> float:
+    try:
+        number = float(str(value)[:32])
+    except ValueError:
+        raise BadOrder(field, f"{field} must be a number from {least:g} to {most:g}.") from None
+    if not least <= number <= most:
+        raise BadOrder(field, f"{field} must be from {least:g} to {most:g}, not {str(value)[:32]}.")
+    return number
+
+
+def new_seed() -> int:
+    """A seed nobody chose. 53 bits, so that it survives a round trip through JSON in a browser."""
+    return secrets.randbits(53)

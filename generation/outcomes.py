@@ -1,0 +1,77 @@
+"""What happens with a decision: credits move, and the job moves on. Called inside the deciding transaction."""
+
+from moderation.models import Case, Decision
+
+from accounts.models import User
+from billing import ledger
+from generation.actions import jobs
+from generation.models import Job, Medium, Turn
+from generation.turns import line_up, lock_turn
+from journal import outbox
+from journal.events import announce
+from journal.transactions import require_transaction
+
+
+class MediaOutcome:
+    """The one implementation of moderation's CaseOutcome."""
+
+    def cleared(self, case: Case, decision: Decision) -> None:
+        """A prompt: its job starts. A medium: its hold is captured."""
+        if case.subject == Case.Subject.PROMPT:
+            jobs.start(self._job_of_prompt(case), reason="its prompt was cleared")
+            return
+        medium, job = self._locked(case)
+        ledger.capture(medium.cause)
+        jobs.settle(job)
+        announce("job", str(job.pk))
+
+    def refused(self, case: Case, decision: Decision) -> None:
+        """A prompt: its job ends. A medium: its hold is given back."""
+        if case.subject == Case.Subject.PROMPT:
+            jobs.refuse(self._job_of_prompt(case), reason=f"its prompt was refused: {decision.policy_code}")
+            return
+        medium, job = self._locked(case)
+        ledger.release(medium.cause, reason=f"refused: {decision.policy_code or decision.reason}"[:200])
+        jobs.settle(job)
+        announce("job", str(job.pk))
+
+    def held(self, case: Case, decision: Decision) -> None:
+        """A person has to look."""
+        if case.subject == Case.Subject.PROMPT:
+            job = self._job_of_prompt(case)
+            job.move({Job.State.CHECKING}, Job.State.IN_REVIEW, reason="its prompt waits for a person")
+            return
+        _, job = self._locked(case)
+        jobs.settle(job)
+        announce("job", str(job.pk))
+
+    def withdrawn(self, case: Case, decision: Decision) -> None:
+        """Taken back after release: it is dark at once, since showing is a join to the case."""
+        if case.subject != Case.Subject.PROMPT:
+            _, job = self._locked(case)
+            announce("job", str(job.pk))
+
+    def frozen(self, person: User, frozen: bool) -> None:
+        """Stop or resume drawing what the person has in line."""
+        turn = lock_turn(person.pk)
+        Turn.objects.filter(pk=turn.pk).update(frozen=frozen)
+        turn.frozen = frozen
+        line_up(turn)
+        if not frozen:
+            outbox.wake("draw")
+
+    @staticmethod
+    def _job_of_prompt(case: Case) -> Job:
+        return Job.objects.get(pk=case.key)
+
+    @staticmethod
+    def _locked(case: Case) -> tuple[Medium, Job]:
+        """The medium of a case and its job, the job locked so that its media settle one after the other.
+
+        Locks are taken in one order everywhere: case, turn, job, wallet. A severe refusal freezes the turn next.
+        """
+        require_transaction()
+        medium = Medium.objects.select_related("job").get(pk=case.key)
+        lock_turn(medium.job.person_id)
+        job = Job.objects.select_for_update().get(pk=medium.job_id)
+        return medium, job

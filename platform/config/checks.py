@@ -1,0 +1,34 @@
+"""Deployment checks of our own, run by `manage.py check --deploy`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import OperationalError, connections
+
+
+@register(Tags.security, deploy=True)
+def application_role_owns_nothing(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The application's database role must not own a table, or no trigger could hold it."""
+    try:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE tableowner = current_user AND schemaname = 'public'")
+            owned = [row[0] for row in cursor.fetchall()]
+    except OperationalError as error:
+        return [
+            Warning(
+                f"The database could not be asked who owns its tables: {str(error).splitlines()[0]}",
+                hint="Run `manage.py check --deploy` again where DATABASE_URL can be reached.",
+                id="vaglio.W001",
+            )
+        ]
+    if not owned:
+        return []
+    return [
+        Error(
+            f"The application role owns {len(owned)} tables, among them {owned[0]}.",
+            hint="Migrate as DATABASE_OWNER_URL (`manage.py prepare_database`) and run as another role.",
+            id="vaglio.E001",
+        )
+    ]

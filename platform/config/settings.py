@@ -1,0 +1,210 @@
+"""Settings, all from the environment. Each variable is explained in docker/env.example."""
+
+from pathlib import Path
+
+from csp.constants import NONE, SELF
+
+from journal import env
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY")
+BASE_URL = env.text("BASE_URL", "http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", BASE_URL)
+DATA = Path(env.text("VAGLIO_DATA", str(ROOT / ".demo" / "data")))
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "csp",
+    "django_htmx",
+    "pgtrigger",
+    "allauth",
+    "allauth.account",
+    "config",
+    "journal",
+    "accounts",
+    "web",
+    "billing",
+    "moderation",
+    "generation",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "web.context.site",
+            ],
+        },
+    },
+]
+
+# Two roles. The application owns nothing, so that no trigger can be switched off by it.
+DATABASES = {"default": env.database("DATABASE_URL")}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Under ASGI each request has a thread of its own: connections come from a pool. Workers keep one each.
+if pool_size := env.integer("DATABASE_POOL_SIZE", 0):
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+DATABASES["owner"] = env.database("DATABASE_OWNER_URL", env.text("DATABASE_URL"))
+DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STORAGES = {
+    "default": {"BACKEND": "journal.files.NoStore"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "quarantine": {
+        "BACKEND": env.text("QUARANTINE_BACKEND", "django.core.files.storage.FileSystemStorage"),
+        "OPTIONS": {"location": env.text("QUARANTINE_LOCATION", str(DATA / "quarantine"))},
+    },
+    "released": {
+        "BACKEND": env.text("RELEASED_BACKEND", "django.core.files.storage.FileSystemStorage"),
+        "OPTIONS": {"location": env.text("RELEASED_LOCATION", str(DATA / "released"))},
+    },
+}
+AUDIT_HEAD_FILE = Path(env.text("AUDIT_HEAD_FILE", str(DATA / "audit-head.jsonl")))
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA / "static")))
+# In the demo files are served straight from the source folders.
+WHITENOISE_USE_FINDERS = env.flag("STATIC_FROM_SOURCE", True)
+if WHITENOISE_USE_FINDERS:
+    STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+# People
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/studio/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.filebased.EmailBackend")
+EMAIL_FILE_PATH = str(DATA / "mail")
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Vaglio <noreply@vaglio.example>")
+
+# Behind TLS unless the address says otherwise (the demo on loopback).
+TLS = BASE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = TLS
+CSRF_COOKIE_SECURE = TLS
+SECURE_SSL_REDIRECT = TLS and env.flag("SSL_REDIRECT", True)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("BEHIND_PROXY", False) else None
+SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = TLS
+SECURE_HSTS_PRELOAD = TLS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "connect-src": [SELF],
+        "font-src": [SELF],
+        "form-action": [SELF],
+        "manifest-src": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+# The broker carries wake-ups only. Reconnecting every second is done by SteadyConsumer.
+CELERY_BROKER_URL = env.text("BROKER_URL", "redis://127.0.0.1:6379/0")
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 3600, "socket_timeout": 5, "socket_connect_timeout": 2}
+    if CELERY_BROKER_URL.startswith(("redis", "rediss"))
+    else {}
+)
+CELERY_WORKER_CONSUMER = "config.celery:SteadyConsumer"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "draw"
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10
+
+# Drawing
+ENGINE = env.choice("VAGLIO_ENGINE", "diffusers", {"diffusers", "fake"})
+CATALOGUE = Path(env.text("VAGLIO_CATALOGUE", str(ROOT / "generation" / "catalogue")))
+WEIGHTS = Path(env.text("VAGLIO_WEIGHTS", str(ROOT / "training" / "weights")))
+LEASE_SECONDS = env.seconds("LEASE_SECONDS", 30, least=0.2)
+SWEEP_SECONDS = env.seconds("SWEEP_SECONDS", 5, least=0.05)
+MOST_ATTEMPTS = env.integer("MOST_ATTEMPTS", 3, least=1)
+# Batches in a row that the loaded model may be preferred over the next person in turn.
+AFFINITY_TURNS = env.integer("AFFINITY_TURNS", 1)
+MOST_OUTSTANDING_JOBS = env.integer("MOST_OUTSTANDING_JOBS", 200, least=1)
+# How long a request waits for the screening process to judge its prompt.
+INTAKE_WAIT_SECONDS = env.seconds("INTAKE_WAIT_SECONDS", 0.3)
+# How long a waiting API call waits for its pictures.
+API_WAIT_SECONDS = env.seconds("API_WAIT_SECONDS", 300)
+
+# Screening
+CLASSIFIERS = env.choice("VAGLIO_CLASSIFIERS", "house", {"house", "fake"})
+POLICIES = Path(env.text("VAGLIO_POLICIES", str(ROOT / "moderation" / "policies")))
+# When the oldest pending case is older, intake answers 503 instead of piling up.
+MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
+REVIEW_DEADLINE_SECONDS = env.seconds("REVIEW_DEADLINE_SECONDS", 3 * 24 * 3600, least=1)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+    "loggers": {"httpx": {"level": "WARNING"}},
+}

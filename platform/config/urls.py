@@ -1,0 +1,23 @@
+"""Every address of the platform."""
+
+from django.urls import include, path
+
+from config import health
+from generation.api import api
+
+urlpatterns = [
+    path("health/live", health.live, name="health_live"),
+    path("health/ready", health.ready, name="health_ready"),
+    path("account/", include("allauth.account.urls")),
+    path("account/", include("accounts.urls")),
+    path("wallet/", include("billing.urls")),
+    path("desk/", include("moderation.urls")),
+    path("v1/", api.urls),
+    path("", include("generation.urls")),
+    path("", include("web.urls")),
+]
+
+handler400 = "web.views.bad_request"
+handler403 = "web.views.permission_denied"
+handler404 = "web.views.page_not_found"
+handler500 = "web.views.server_error"

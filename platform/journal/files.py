@@ -1,0 +1,94 @@
+"""Write-once files in the two private stores."""
+
+import os
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import cast
+
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import FileSystemStorage, Storage, storages
+
+from journal.failpoints import failpoint
+
+
+class AlreadyWritten(Exception):
+    """A file of this name exists with other bytes."""
+
+
+class StoreFull(Exception):
+    """The store has no room left. Free some space, then the work is tried again by itself."""
+
+
+class StoreBroken(Exception):
+    """A file that a row names cannot be read."""
+
+
+def quarantine() -> Storage:
+    """The store of originals, which only moderators and the screening process read."""
+    return storages["quarantine"]
+
+
+def released() -> Storage:
+    """The store of derivatives, read only through the gate's join."""
+    return storages["released"]
+
+
+def digest(data: bytes) -> str:
+    """The sha256 of `data`, in hexadecimal."""
+    return sha256(data).hexdigest()
+
+
+def write_once(storage: Storage, name: str, data: bytes) -> str:
+    """Write `data` under `name` so that it is there whole or not at all; writing the same bytes again is harmless.
+
+    Raises AlreadyWritten for other bytes under the same name, StoreFull when the disk has no room.
+    """
+    try:
+        if isinstance(storage, FileSystemStorage):
+            _write_local(Path(storage.path(name)), data)
+        elif not storage.exists(name):
+            storage.save(name, ContentFile(data))
+    except FileExistsError as error:
+        if read(storage, name) != data:
+            raise AlreadyWritten(f"{name} exists already and holds other bytes.") from error
+    except OSError as error:
+        if error.errno in {28, 122}:  # ENOSPC, EDQUOT
+            raise StoreFull(f"No room left to write {name}: {error.strerror}.") from error
+        raise
+    return name
+
+
+def _write_local(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        failpoint("files.before_rename")
+        # A hard link, unlike a rename, refuses to replace a file that is there.
+        os.link(temporary, path)
+        failpoint("files.after_rename")
+    finally:
+        os.unlink(temporary)
+
+
+def read(storage: Storage, name: str) -> bytes:
+    """Read a whole file. Raises StoreBroken, naming it, when it is missing or unreadable."""
+    try:
+        with storage.open(name, "rb") as file:
+            return cast(bytes, file.read())
+    except OSError as error:
+        raise StoreBroken(f"{name} cannot be read: {error.strerror or error}.") from error
+
+
+class NoStore(Storage):
+    """The default store: there is none. Every file of ours goes to quarantine or to released."""
+
+    def _open(self, name: str, mode: str = "rb") -> File:
+        raise NotImplementedError("Name the store: quarantine or released.")
+
+    def _save(self, name: str, content: File) -> str:
+        raise NotImplementedError("Name the store: quarantine or released.")

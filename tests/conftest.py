@@ -1,0 +1,126 @@
+"""One PostgreSQL for the whole run, one migrated template, and a clone of it for whoever commits."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+_SCRATCH = tempfile.TemporaryDirectory(prefix="vaglio-tests-")
+DATA = Path(_SCRATCH.name)
+DATA.chmod(0o755)
+
+# Settings are read when Django is first imported, which is before any fixture runs.
+os.environ |= {
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+    "SECRET_KEY": "tests-only-" + "x" * 50,
+    "DATABASE_URL": "postgresql://vaglio_app@/vaglio",
+    "VAGLIO_DATA": str(DATA / "data"),
+    "VAGLIO_ENGINE": "fake",
+    "VAGLIO_CLASSIFIERS": "fake",
+    "VAGLIO_CATALOGUE": str(ROOT / "tests" / "catalogue"),
+    "BASE_URL": "http://testserver",
+    "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
+    "LEASE_SECONDS": "2",
+    "SWEEP_SECONDS": "0.2",
+    "EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
+    "HF_HUB_OFFLINE": "1",
+}
+TEMPLATE = "vaglio_template"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """The embedded PostgreSQL of this run, without fsync: nothing here must survive a power cut."""
+    from local.postgres import EmbeddedPostgres
+
+    server = EmbeddedPostgres(DATA / "pg", durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Any, django_db_blocker: Any) -> str:
+    """A migrated, granted, empty database with its roles, from which every test's database is cloned."""
+    from django.core.management import call_command
+
+    postgres.provision(TEMPLATE)
+    with django_db_blocker.unblock():
+        _point_at(postgres, TEMPLATE)
+        call_command("prepare_database", verbosity=0)
+        _close_all()
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(postgres: Any, template: str, django_db_blocker: Any) -> Iterator[None]:
+    """What pytest-django's `db` uses: one clone, each test in a transaction that is rolled back."""
+    postgres.clone(template, "vaglio_shared")
+    _point_at(postgres, "vaglio_shared")
+    yield
+    with django_db_blocker.unblock():
+        _close_all()
+
+
+@pytest.fixture
+def fresh_database(
+    postgres: Any, django_db_setup: None, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """A database of the test's own that it may commit to, from threads and processes too.
+
+    Subprocesses find it by DATABASE_URL and DATABASE_OWNER_URL.
+    """
+    name = f"vaglio_{secrets.token_hex(5)}"
+    postgres.clone(TEMPLATE, name)
+    with django_db_blocker.unblock():
+        _close_all()
+        _point_at(postgres, name)
+        monkeypatch.setenv("DATABASE_URL", postgres.app_url(name))
+        monkeypatch.setenv("DATABASE_OWNER_URL", postgres.owner_url(name))
+        yield name
+        _close_all()
+        _point_at(postgres, "vaglio_shared")
+    postgres.drop(name)
+
+
+@pytest.fixture
+def as_owner(fresh_database: str, postgres: Any) -> Iterator[Any]:
+    """A psycopg connection of the database's owner, to tamper with what the application cannot."""
+    import psycopg
+
+    with psycopg.connect(postgres.owner_url(fresh_database), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def as_app(fresh_database: str, postgres: Any) -> Iterator[Any]:
+    """A psycopg connection of the application's role, past every line of Python."""
+    import psycopg
+
+    with psycopg.connect(postgres.app_url(fresh_database), autocommit=True) as connection:
+        yield connection
+
+
+def _point_at(postgres: Any, name: str) -> None:
+    from django.db import connections
+
+    from journal import env
+
+    for alias, url in (("default", postgres.app_url(name)), ("owner", postgres.owner_url(name))):
+        os.environ["TEST_URL"] = url
+        connections[alias].settings_dict.update(env.database("TEST_URL"))
+
+
+def _close_all() -> None:
+    from django.db import connections
+
+    connections.close_all()
+
+
+def pytest_unconfigure() -> None:
+    _SCRATCH.cleanup()
