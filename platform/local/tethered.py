@@ -19,6 +19,8 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     output: int | IO[bytes] | None = None,
+    with_errors: bool = True,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `command`, which gets `on_death` when the calling thread ends, however it ends.
 
@@ -35,13 +37,14 @@ def start(
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=subprocess.STDOUT if output is not None else None,
+        stderr=subprocess.STDOUT if output is not None and with_errors else None,
+        pass_fds=pass_fds,
         start_new_session=True,
     )
 
 
 def stop(process: subprocess.Popen[bytes], number: signal.Signals, *, patience: float) -> int:
-    """Ask `process` to end by signal `number`, kill it after `patience` seconds, and return its exit status."""
+    """Ask `process` to end by signal `number`, kill it after `patience` seconds, return its status."""
     if process.poll() is None:
         process.send_signal(number)
     try:
