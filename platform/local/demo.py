@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psycopg
+
 from local import preflight, tether, tethered
 from local.postgres import EmbeddedPostgres, PostgresDidNotStart
 from local.preflight import Unable
@@ -94,6 +96,7 @@ class Demo:
             env = self.environment(address)
             self.prepare(env)
             told = self.seed(env)
+            self.forget_the_dead(env)
             listening = listener.fileno()
             for program in programs(env, listening):
                 self.supervisor.keep(program)
@@ -184,6 +187,12 @@ class Demo:
         if process.returncode or not told:
             raise Unable(f"The demo's accounts could not be made: {said.decode('utf-8', 'replace').strip()}")
         return told
+
+    def forget_the_dead(self, env: dict[str, str]) -> None:
+        """Strike out who was at work before: their last signs of life, still fresh, would make us ready too early."""
+        if "DATABASE_URL" not in os.environ:
+            with psycopg.connect(env["DATABASE_URL"]) as connection:
+                connection.execute("DELETE FROM journal_processbeat")
 
     def await_readiness(self, address: str) -> None:
         """Wait until a picture that is asked for would be drawn, naming what is missing now and then."""
