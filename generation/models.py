@@ -13,6 +13,7 @@ from accounts.models import User
 from journal.events import announce
 from journal.models import append_only
 from journal.transactions import step
+from moderation.models import Case
 
 # Every legal arrow of a job, once. A trigger refuses any other.
 JOB_ARROWS = [
@@ -186,6 +187,11 @@ class Job(models.Model):
         for name, value in fields.items():
             setattr(self, name, value)
         return True
+
+    def prompt_policy(self) -> str:
+        """The policy that its prompt's case names, or nothing."""
+        case = Case.objects.filter(subject=Case.Subject.PROMPT, key=self.pk).first()
+        return case.policy_code if case else ""
 
     def queue_place(self) -> int | None:
         """How many people's turns come before this job's, plus one. None when it does not wait.

@@ -88,6 +88,33 @@ def fresh_database(
     postgres.drop(name)
 
 
+@pytest.fixture(scope="module")
+def platform(postgres: Any, template: str, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[Any]:
+    """All processes of Vaglio for one module, with the cast of tests.people, on a database of their own.
+
+    `platform.people` holds the cast, `platform.secret` Alice's API key. The module's own ORM looks at the same
+    database.
+    """
+    from accounts import keys
+    from tests.people import cast
+    from tests.processes import Platform
+
+    name = f"vaglio_{secrets.token_hex(5)}"
+    postgres.clone(template, name)
+    folder = tmp_path_factory.mktemp("platform")
+    urls = {"DATABASE_URL": postgres.app_url(name), "DATABASE_OWNER_URL": postgres.owner_url(name)}
+    with django_db_blocker.unblock():
+        _close_all()
+        _point_at(postgres, name)
+        running = Platform(folder, urls)
+        running.people = cast(credits=100_000)
+        _, running.secret = keys.create(running.people.alice, "tests")
+        with running:
+            yield running
+        _close_all()
+    postgres.drop(name)
+
+
 @pytest.fixture
 def as_owner(fresh_database: str, postgres: Any) -> Iterator[Any]:
     """A psycopg connection of the database's owner, to tamper with what the application cannot."""

@@ -27,3 +27,5 @@ class SteadyConsumer(Consumer):  # type: ignore[misc]
 app = Celery("vaglio")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["generation", "moderation"])
+
+from config import workers  # noqa: E402, F401  (hooks into the worker's start)

@@ -177,6 +177,8 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "draw"
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10
+# A child that loads weights says nothing for a while.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 180
 
 # Drawing
 ENGINE = env.choice("VAGLIO_ENGINE", "diffusers", {"diffusers", "fake"})

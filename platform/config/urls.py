@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from config import health
-from generation.api import api
+from generation.api.door import api
 
 urlpatterns = [
     path("health/live", health.live, name="health_live"),

@@ -1,0 +1,273 @@
+"""The unmodified OpenAI client against the real processes: what it gets, and what it does not retry."""
+
+import base64
+import io
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from django.db import connections
+from PIL import Image
+
+from generation.models import Job
+from tests.path import until
+
+
+@pytest.fixture
+def client(platform: Any) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{platform.address}/v1", api_key=platform.secret) as client:
+        yield client
+
+
+@pytest.fixture
+def http(platform: Any) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {platform.secret}"}
+    with httpx.Client(base_url=platform.address, headers=headers, timeout=60) as client:
+        yield client
+
+
+def code_of(error: openai.APIStatusError) -> str:
+    assert isinstance(error.body, dict)
+    return str(error.body["code"])
+
+
+def test_a_picture_comes_back_whole(client: openai.OpenAI) -> None:
+    answer = client.images.generate(prompt="a red apple on blue", n=2, response_format="b64_json")
+    assert answer.data is not None
+    assert len(answer.data) == 2
+    for medium in answer.data:
+        with Image.open(io.BytesIO(base64.b64decode(medium.b64_json or ""))) as picture:
+            assert picture.format == "PNG"
+            assert picture.size == (512, 512)
+            assert not picture.info.get("parameters")
+
+
+def test_an_address_shows_the_picture_and_ends(client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = client.images.generate(prompt="a red apple on blue", response_format="url")
+    assert answer.data is not None
+    url = answer.data[0].url or ""
+    with urllib.request.urlopen(url) as shown:
+        assert shown.headers["Content-Type"] == "image/png"
+        assert shown.headers["X-Content-Type-Options"] == "nosniff"
+        Image.open(io.BytesIO(shown.read())).verify()
+    with pytest.raises(urllib.error.HTTPError) as changed:
+        urllib.request.urlopen(url[:-3] + "abc")
+    assert changed.value.code == 404
+
+
+def test_a_blocked_prompt_names_field_and_policy(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(prompt="a naked child")
+    assert code_of(caught.value) == "moderation_blocked"
+    assert caught.value.body["param"] == "prompt"  # type: ignore[index,call-overload]
+    assert caught.value.body["vaglio"]["policy"].startswith("sexual")  # type: ignore[index,call-overload]
+
+
+def test_held_for_review_is_not_retried(client: openai.OpenAI, platform: Any) -> None:
+    before = Job.objects.count()
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.images.generate(prompt="verdict:review a doubtful apple")
+    assert code_of(caught.value) == "held_for_review"
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    job = Job.objects.get(pk=caught.value.body["vaglio"]["job"])  # type: ignore[index,call-overload]
+    assert job.state == "in_review"
+    assert Job.objects.count() == before + 1
+
+
+def test_a_refused_picture_is_an_error_and_never_an_empty_answer(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(prompt="verdict:block a forbidden apple")
+    assert code_of(caught.value) == "moderation_blocked"
+    assert caught.value.body["param"] == "output"  # type: ignore[index,call-overload]
+
+
+def test_too_few_credits_are_402(platform: Any) -> None:
+    from accounts import keys
+
+    _, secret = keys.create(platform.people.bob, "no credits")
+    connections.close_all()
+    with (
+        openai.OpenAI(base_url=f"{platform.address}/v1", api_key=secret) as poor,
+        pytest.raises(openai.APIStatusError) as caught,
+    ):
+        poor.images.generate(prompt="a red apple")
+    assert caught.value.status_code == 402
+    assert code_of(caught.value) == "insufficient_credits"
+
+
+@pytest.mark.parametrize("secret", ["", "vg_wrong", "sk-something", "vg_\x7f"])
+def test_a_key_that_opens_nothing_is_401(platform: Any, secret: str) -> None:
+    answer = httpx.get(f"{platform.address}/v1/credits", headers={"Authorization": f"Bearer {secret}"})
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_a_revoked_key_is_401(platform: Any) -> None:
+    from accounts import keys
+
+    key, secret = keys.create(platform.people.alice, "soon revoked")
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert httpx.get(f"{platform.address}/v1/credits", headers=headers).status_code == 200
+    assert key.revoke()
+    connections.close_all()
+    assert httpx.get(f"{platform.address}/v1/credits", headers=headers).status_code == 401
+
+
+def test_the_same_idempotency_key_is_the_same_job(http: httpx.Client) -> None:
+    send = {"json": {"prompt": "a boat on yellow"}, "headers": {"Idempotency-Key": "boat"}}
+    first, second = http.post("/v1/jobs", **send), http.post("/v1/jobs", **send)  # type: ignore[arg-type]
+    assert first.status_code == second.status_code == 201
+    assert first.json()["id"] == second.json()["id"]
+    other = http.post("/v1/jobs", json={"prompt": "a car"}, headers={"Idempotency-Key": "boat"})
+    assert other.status_code == 409
+    assert other.headers["x-should-retry"] == "false"
+
+
+def test_a_second_call_in_flight_attaches_to_the_first(http: httpx.Client, platform: Any) -> None:
+    def call(_: int) -> Any:
+        return http.post(
+            "/v1/images/generations", json={"prompt": "a bell on green"}, headers={"Idempotency-Key": "bell"}
+        ).json()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(call, range(4)))
+    assert len({answer["vaglio"]["job"] for answer in answers}) == 1
+
+
+def test_a_client_that_lost_an_answer_does_not_pay_twice(http: httpx.Client) -> None:
+    body = {"prompt": "a crown on purple", "seed": 7}
+    first = http.post("/v1/images/generations", json=body)
+    again = http.post("/v1/images/generations", json=body, headers={"x-stainless-retry-count": "1"})
+    assert first.json()["vaglio"]["job"] == again.json()["vaglio"]["job"]
+
+
+def test_a_quote_is_what_is_held(http: httpx.Client) -> None:
+    order = {"prompt": "a key on red", "n": 3}
+    quoted = http.post("/v1/jobs/quote", json=order).json()["price"]
+    assert http.post("/v1/jobs", json=order).json()["price"] == quoted
+
+
+def test_a_job_is_followed_and_ends(http: httpx.Client) -> None:
+    job = http.post("/v1/jobs", json={"prompt": "a slow:0.05 star on white"}).json()
+    states = []
+    with http.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        for line in stream.iter_lines():
+            if line.startswith("data: {") and '"state"' in line:
+                states.append(json.loads(line.removeprefix("data: "))["state"])
+    assert states[-1] == "done"
+    done = http.get(f"/v1/jobs/{job['id']}").json()
+    assert done["media"][0]["url"].startswith("http")
+    again = http.delete(f"/v1/jobs/{job['id']}")
+    assert (again.status_code, again.json()["state"]) == (200, "done")
+
+
+def test_cancel_twice(http: httpx.Client) -> None:
+    job = http.post("/v1/jobs", json={"prompt": "verdict:review wait"}).json()
+    until(lambda: http.get(f"/v1/jobs/{job['id']}").json()["state"] == "in_review")
+    assert http.delete(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
+    assert http.delete(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
+
+
+def test_somebody_elses_job_is_not_found(http: httpx.Client, platform: Any) -> None:
+    from accounts import keys
+
+    job = http.post("/v1/jobs", json={"prompt": "a tree"}).json()["id"]
+    _, secret = keys.create(platform.people.carol, "carol")
+    connections.close_all()
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events")):
+        answer = httpx.request(
+            method, f"{platform.address}/v1/jobs/{job}{path}", headers={"Authorization": f"Bearer {secret}"}
+        )
+        assert answer.status_code == 404
+
+
+BAD = {
+    "empty prompt": ({"prompt": "  "}, "prompt"),
+    "no prompt": ({}, "prompt"),
+    "number as prompt": ({"prompt": 7}, "prompt"),
+    "long prompt": ({"prompt": "x" * 100_000}, "prompt"),
+    "NUL in prompt": ({"prompt": "a\x00b"}, "prompt"),
+    "n 0": ({"prompt": "a", "n": 0}, "n"),
+    "n -1": ({"prompt": "a", "n": -1}, "n"),
+    "n 10^9": ({"prompt": "a", "n": 10**9}, "n"),
+    "n half": ({"prompt": "a", "n": 1.5}, "n"),
+    "n word": ({"prompt": "a", "n": "many"}, "n"),
+    "unknown model": ({"prompt": "a", "model": "dall-e-9"}, "model"),
+    "unknown size": ({"prompt": "a", "size": "7x7"}, "size"),
+    "unknown field": ({"prompt": "a", "mode": "hologram"}, "mode"),
+    "steps": ({"prompt": "a", "steps": 10_000}, "steps"),
+    "seed": ({"prompt": "a", "seed": -1}, "seed"),
+    "guidance nan": ({"prompt": "a", "guidance_scale": "nan"}, "guidance_scale"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_a_sentence(http: httpx.Client, name: str) -> None:
+    body, field = BAD[name]
+    answer = http.post("/v1/jobs", json=body)
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert error["param"] == field
+    assert len(error["message"]) > 10
+
+
+@pytest.mark.parametrize("prompt", ["تفاحة حمراء על כחול", "🍎🍎🍎 👩‍👩‍👧‍👦", "e\u0301 ﬁ ＡＢＣ \u202eabc", "'; DROP TABLE generation_job; --"])
+def test_any_script_is_a_prompt(http: httpx.Client, prompt: str) -> None:
+    answer = http.post("/v1/jobs", json={"prompt": prompt})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["prompt"] == prompt
+
+
+def test_broken_json_and_wrong_types_are_said(http: httpx.Client) -> None:
+    json_type = {"Content-Type": "application/json"}
+    assert http.post("/v1/jobs", content=b"{", headers=json_type).json()["error"]["code"] == "invalid_json"
+    assert http.post("/v1/jobs", content=b"[1]", headers=json_type).json()["error"]["code"] == "invalid_json"
+    wrong = http.post("/v1/jobs", content=b"prompt=x", headers={"Content-Type": "text/plain"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (415, "unsupported_content_type")
+    assert http.post("/v1/jobs", content=b"[" * 100_000, headers=json_type).status_code == 400
+
+
+def test_models_and_credits(http: httpx.Client, client: openai.OpenAI) -> None:
+    assert "fake" in [model.id for model in client.models.list()]
+    assert client.models.retrieve("fake").id == "fake"
+    credits = http.get("/v1/credits").json()
+    assert credits["available"] > 0
+    assert sum(lot["remaining"] for lot in credits["lots"]) >= credits["available"]
+
+
+def test_the_session_cookie_opens_no_door_that_changes_anything(platform: Any) -> None:
+    """A page of another site could make the browser send it."""
+    answer = httpx.post(f"{platform.address}/v1/jobs", json={"prompt": "a"}, cookies={"sessionid": "x"})
+    assert answer.status_code == 401
+
+
+def test_many_followers_hold_no_connection(http: httpx.Client, platform: Any) -> None:
+    """More streams than the pool has connections, and the page still answers."""
+    job = http.post("/v1/jobs", json={"prompt": "slow:0.2 a long sunset"}).json()["id"]
+    opened = threading.Semaphore(0)
+
+    def follow(_: int) -> str:
+        last = ""
+        headers = {"Authorization": f"Bearer {platform.secret}"}
+        with httpx.stream("GET", f"{platform.address}/v1/jobs/{job}/events", headers=headers, timeout=60) as stream:
+            opened.release()
+            for line in stream.iter_lines():
+                last = line if line.startswith("event") else last
+        return last
+
+    with ThreadPoolExecutor(30) as pool:
+        futures = [pool.submit(follow, number) for number in range(30)]
+        for _ in range(30):
+            assert opened.acquire(timeout=30)
+        began = time.monotonic()
+        assert http.get("/v1/credits").status_code == 200
+        assert time.monotonic() - began < 10
+        assert {future.result() for future in futures} == {"event: end"}
