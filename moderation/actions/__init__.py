@@ -11,6 +11,7 @@ from moderation.actions.cases import (
     refuse,
     withdraw,
 )
+from moderation.actions.desk import claim, claim_next, decide, let_go
 from moderation.actions.freezes import freeze, is_frozen, lift
 
 __all__ = [
@@ -18,10 +19,14 @@ __all__ = [
     "CaseTaken",
     "Ruling",
     "abandon",
+    "claim",
+    "claim_next",
     "clear",
+    "decide",
     "freeze",
     "hold",
     "is_frozen",
+    "let_go",
     "lift",
     "open_case",
     "refuse",

@@ -68,7 +68,8 @@ def outcome(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
 def _people() -> Moderators:
     with step("tests.people"):
         people = Moderators(
-            *[User.objects.create_user(f"{name}@example.org", "a-password-for-tests") for name in Moderators._fields]
+            # Without passwords: hashing five for each test would take longer than the test.
+            *[User.objects.create_user(f"{name}@example.org") for name in Moderators._fields]
         )
         for person, role in ((people.bob, "moderator"), (people.bea, "moderator"), (people.sofia, "senior_moderator")):
             roles.give(person, role)

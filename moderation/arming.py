@@ -1,0 +1,43 @@
+"""Load every classifier before the first case: a screening worker that is not armed does not start."""
+
+import sys
+from functools import lru_cache
+
+from celery import bootsteps
+from django.conf import settings
+
+from journal.beats import beat_in_background
+from moderation.classifiers import Armoury, Unarmed
+from moderation.rules import policies
+
+QUEUE = "screen"
+
+
+def load_armoury() -> Armoury:
+    """Load every classifier that the policies require. Raises Unarmed, naming what is missing."""
+    return Armoury.load(settings.CLASSIFIERS, weights=settings.WEIGHTS, policies=policies())
+
+
+@lru_cache
+def armoury() -> Armoury:
+    """The classifiers of this process, loaded once."""
+    return load_armoury()
+
+
+class Arming(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Worker step: load the classifiers, say that we are at work, or stop the worker with one sentence."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def include_if(self, worker: object) -> bool:
+        """Only for workers that were started with -Q screen."""
+        return QUEUE in worker.app.amqp.queues.consume_from  # type: ignore[attr-defined, no-any-return]
+
+    def start(self, worker: object) -> None:
+        """Exits with 1 when a required classifier is missing: then nothing is ever cleared by accident."""
+        try:
+            armed = armoury()
+        except Unarmed as error:
+            print(f"The screening worker does not start: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(1) from error
+        beat_in_background("screen", note=str(armed)[:200])

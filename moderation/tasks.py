@@ -1,0 +1,15 @@
+"""The wake-up for screening. It carries no id: what to screen is claimed in the database."""
+
+from celery import shared_task
+
+from journal.beats import process_name
+
+
+@shared_task(name="moderation.screen", acks_late=True)
+def screen() -> None:
+    """Screen whatever waits. Safe to deliver twice or never."""
+    # Drawing workers import this module too, and have no classifiers.
+    from moderation.arming import armoury
+    from moderation.screening import screen_waiting
+
+    screen_waiting(armoury(), process_name("screen"))
