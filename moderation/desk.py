@@ -44,10 +44,10 @@ def _moderator(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-def _case(request: HttpRequest, pk: int) -> Case:
+def _case(request: HttpRequest, case_id: int) -> Case:
     """A case that this moderator may see; their own and those beyond their rights are not found."""
     cases = Case.objects.reviewable_by(_moderator(request)).select_related("person", "claimed_by")
-    return get_object_or_404(cases.exclude(state=Case.State.PENDING), pk=pk)
+    return get_object_or_404(cases.exclude(state=Case.State.PENDING), pk=case_id)
 
 
 @require_safe
@@ -96,14 +96,14 @@ def _next(request: HttpRequest) -> HttpResponse:
     if case is None:
         messages.info(request, "Nothing waits for a person.")
         return redirect("desk")
-    return redirect("desk_case", pk=case.pk)
+    return redirect("desk_case", case_id=case.pk)
 
 
 @require_safe
 @for_moderators
-def case(request: HttpRequest, pk: int) -> HttpResponse:
+def case(request: HttpRequest, case_id: int) -> HttpResponse:
     """One case, with the form if this moderator has it."""
-    found = _case(request, pk)
+    found = _case(request, case_id)
     return _page(request, found, DecisionForm())
 
 
@@ -132,19 +132,19 @@ def _may_look(case: Case, moderator: User) -> bool:
 
 @require_POST
 @for_moderators
-def claim(request: HttpRequest, pk: int) -> HttpResponse:
+def claim(request: HttpRequest, case_id: int) -> HttpResponse:
     """Take this very case."""
-    found = _case(request, pk)
+    found = _case(request, case_id)
     if not actions.claim(found, _moderator(request)):
         messages.warning(request, "Another moderator has this case, or it was decided.")
-    return redirect("desk_case", pk=pk)
+    return redirect("desk_case", case_id=case_id)
 
 
 @require_safe
 @for_moderators
-def original(request: HttpRequest, pk: int) -> HttpResponse:
+def original(request: HttpRequest, case_id: int) -> HttpResponse:
     """The picture in quarantine. Each look is written down before a byte leaves."""
-    found = _case(request, pk)
+    found = _case(request, case_id)
     if found.subject == Case.Subject.PROMPT or not _may_look(found, _moderator(request)):
         raise Http404
     key = str(found.evidence["original_key"])
@@ -165,9 +165,9 @@ def original(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @for_moderators
-def decision(request: HttpRequest, pk: int) -> HttpResponse:
+def decision(request: HttpRequest, case_id: int) -> HttpResponse:
     """Release or refuse, then on to the next."""
-    found = _case(request, pk)
+    found = _case(request, case_id)
     form = DecisionForm(request.POST)
     if not form.is_valid():
         return _page(request, found, form, status=422)
@@ -184,32 +184,30 @@ def decision(request: HttpRequest, pk: int) -> HttpResponse:
             request,
             "Your decision was not counted: another moderator decided this case, or your ten minutes were over.",
         )
-        return redirect("desk_case", pk=pk)
+        return redirect("desk_case", case_id=case_id)
     except actions.CannotRelease as error:
-        messages.error(
-            request, f"It was not released: {error.why}. Refuse it, or skip it and tell an operator."
-        )
-        return redirect("desk_case", pk=pk)
-    messages.success(request, f"Case {pk} is {decided.case.get_state_display()}.")
+        messages.error(request, f"It was not released: {error.why}. Refuse it, or skip it and tell an operator.")
+        return redirect("desk_case", case_id=case_id)
+    messages.success(request, f"Case {case_id} is {decided.case.get_state_display()}.")
     return _next(request)
 
 
 @require_POST
 @for_moderators
-def skip(request: HttpRequest, pk: int) -> HttpResponse:
+def skip(request: HttpRequest, case_id: int) -> HttpResponse:
     """Leave it to somebody else."""
-    found = _case(request, pk)
+    found = _case(request, case_id)
     actions.let_go(found, _moderator(request))
-    request.session[SKIPPED] = [*request.session.get(SKIPPED, []), pk][-200:]
+    request.session[SKIPPED] = [*request.session.get(SKIPPED, []), case_id][-200:]
     return _next(request)
 
 
 @require_POST
 @for_moderators
-def lift(request: HttpRequest, pk: int) -> HttpResponse:
+def lift(request: HttpRequest, freeze_id: int) -> HttpResponse:
     """Let a person's work go on."""
     moderator = _moderator(request)
-    freeze = get_object_or_404(Freeze.objects.exclude(person=moderator), pk=pk)
+    freeze = get_object_or_404(Freeze.objects.exclude(person=moderator), pk=freeze_id)
     form = ReasonForm(request.POST)
     if not form.is_valid():
         messages.error(request, "The freeze stands: give a reason to lift it.")

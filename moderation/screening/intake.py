@@ -5,10 +5,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from moderation.lexicon import judge_prompt
 from moderation.models import Case
 from moderation.rules import policies
-from moderation.verdict import judge
 
 
 @dataclass(frozen=True)
