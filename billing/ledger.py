@@ -1,0 +1,324 @@
+"""The one door through which credits move. Everything here runs inside the caller's transaction.
+
+Whoever moves credits locks the wallet's row first; lots, accounts and holds of a wallet are touched only under that
+lock. Balances of accounts and lots are written by the trigger of each entry (see `triggers`), not from here.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from accounts.models import User
+from billing.models import Account, Entry, Hold, House, Lot, Transfer, Wallet
+from journal.transactions import require_transaction, step
+
+
+class NotEnoughCredits(Exception):
+    """The wallet cannot cover what was asked of it."""
+
+    def __init__(self, wallet: Wallet, asked: int, available: int) -> None:
+        super().__init__(f"This costs {asked} credits and {available} are available. Nothing was charged.")
+        self.wallet = wallet
+        self.asked = asked
+        self.available = available
+
+
+class HoldClosed(Exception):
+    """The hold ended already, in the other way."""
+
+    def __init__(self, cause: str, state: str) -> None:
+        super().__init__(f"The hold for {cause} was already {state}; it ends only once.")
+        self.cause = cause
+        self.state = state
+
+
+class NoSuchHold(LookupError):
+    """Nothing was ever set aside for this cause."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"Nothing was set aside for {cause}.")
+        self.cause = cause
+
+
+class KeyReused(Exception):
+    """The key names another movement already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The key {key} was used before, for something else.")
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What can be spent now, and what is set aside."""
+
+    available: int
+    held: int
+
+
+# Amounts by lot.
+Lots = Mapping[int, int]
+
+
+def wallet_of(person: User) -> Wallet:
+    """A person's wallet, opened at the first call."""
+    if wallet := Wallet.objects.filter(person=person).first():
+        return wallet
+    with step("wallet.open"):
+        # Two first calls at once: the second waits here and finds what the first made.
+        User.objects.select_for_update(no_key=True).get(pk=person.pk)
+        if wallet := Wallet.objects.filter(person=person).first():
+            return wallet
+        available, held = Account.objects.bulk_create(
+            Account(kind=kind, balance=0, version=0) for kind in (Account.Kind.AVAILABLE, Account.Kind.HELD)
+        )
+        return Wallet.objects.create(person=person, available=available, held=held)
+
+
+def balance(wallet: Wallet) -> Balance:
+    """What the wallet can spend and what it has set aside. Lots that expired or have not begun do not count."""
+    spendable = wallet.lots.usable(timezone.now()).aggregate(sum=Sum("remaining", default=0))["sum"]
+    stored = dict(Account.objects.filter(pk__in=[wallet.available_id, wallet.held_id]).values_list("pk", "balance"))
+    # In debt, lots say nothing: the account does.
+    available = min(spendable, stored[wallet.available_id] or 0)
+    return Balance(available=available, held=stored[wallet.held_id] or 0)
+
+
+def open_lots(wallet: Wallet) -> list[Lot]:
+    """The lots that can be spent from now, in the order in which they will be."""
+    return list(wallet.lots.usable(timezone.now()).in_order())
+
+
+def grant(
+    wallet: Wallet,
+    amount: int,
+    *,
+    source: str,
+    key: str,
+    expires_at: datetime | None,
+    reason: str,
+    priority: int = 50,
+    effective_at: datetime | None = None,
+    cost_basis: int | None = None,
+    actor: User | None = None,
+) -> Transfer:
+    """Put credits into a wallet, as a lot of their own. The same key again returns the first transfer.
+
+    Raises KeyReused when the key came with another amount, source, expiry or wallet before.
+    """
+    _refuse_unless_positive([amount])
+    if source not in Lot.Source.values:
+        raise ValueError(f"Unknown source {source!r}; known are {', '.join(Lot.Source.values)}.")
+    digest = _digest("grant", wallet.pk, amount, source, expires_at, priority, cost_basis)
+    _lock(wallet)
+    if known := _known(key, digest):
+        return known
+    now = timezone.now()
+    lot = Lot.objects.create(
+        wallet=wallet,
+        source=source,
+        priority=priority,
+        granted=amount,
+        effective_at=effective_at or now,
+        expires_at=expires_at,
+        cost_basis=cost_basis,
+        key=key,
+        created_at=now,
+    )
+    transfer = Transfer(
+        key=key, digest=digest, kind=Transfer.Kind.GRANT, wallet=wallet, reason=reason, actor=actor, created_at=now
+    )
+    _post([(transfer, House.GRANTED, wallet.available_id, {lot.pk: amount})])
+    return transfer
+
+
+def hold(wallet: Wallet, amounts: dict[str, int]) -> list[Hold]:
+    """Set credits aside, cause by cause: all of them or none. A cause that has its hold keeps it.
+
+    Raises NotEnoughCredits, or KeyReused for a cause that was held with another amount or by another wallet.
+    """
+    _refuse_unless_positive(amounts.values())
+    _lock(wallet)
+    holds = {hold.cause: hold for hold in Hold.objects.filter(cause__in=amounts)}
+    for cause, known in holds.items():
+        if (known.wallet_id, known.amount) != (wallet.pk, amounts[cause]):
+            raise KeyReused(cause)
+    asked = {cause: amount for cause, amount in amounts.items() if cause not in holds}
+    if asked:
+        now = timezone.now()
+        drawn = _draw_down(wallet, asked, now)
+        transfers = {
+            cause: Transfer(
+                key=f"{cause}:hold",
+                digest=_digest("hold", wallet.pk, cause, amount),
+                kind=Transfer.Kind.HOLD,
+                wallet=wallet,
+                cause=cause,
+                created_at=now,
+            )
+            for cause, amount in asked.items()
+        }
+        _post([(transfers[cause], wallet.available_id, wallet.held_id, drawn[cause]) for cause in asked])
+        made = [
+            Hold(
+                cause=cause,
+                wallet=wallet,
+                amount=amount,
+                opened_at=now,
+                expires_at=now + Hold.TERM,
+                opened_by=transfers[cause],
+            )
+            for cause, amount in asked.items()
+        ]
+        holds |= {hold.cause: hold for hold in Hold.objects.bulk_create(made)}
+    return [holds[cause] for cause in amounts]
+
+
+def capture(cause: str) -> Transfer:
+    """Spend what was set aside: the medium was released. A second call returns the first's transfer.
+
+    It does not matter whether the lots have expired since: they were held in time. Raises HoldClosed when the
+    credits were given back before, NoSuchHold when there never was a hold.
+    """
+    return _close(cause, Hold.State.CAPTURED, Transfer.Kind.CAPTURE, reason="")
+
+
+def release(cause: str, *, reason: str) -> Transfer:
+    """Give back what was set aside, to the very lots it came from. A second call returns the first's transfer.
+
+    Credits of a lot that has expired meanwhile come back and then expire, in two transfers that the person sees.
+    Raises HoldClosed when the credits were spent before, NoSuchHold when there never was a hold.
+    """
+    return _close(cause, Hold.State.RELEASED, Transfer.Kind.RELEASE, reason=reason)
+
+
+def expire(wallet: Wallet, now: datetime) -> int:
+    """Let the overdue lots of a wallet expire. What is held of them stays held. Returns how many lots it were."""
+    _lock(wallet)
+    overdue = {lot.pk: lot.remaining for lot in wallet.lots.overdue(now).order_by("pk")}
+    _expire(wallet, overdue, now)
+    return len(overdue)
+
+
+def _lock(wallet: Wallet) -> None:
+    require_transaction()
+    Wallet.objects.select_for_update(no_key=True).values_list("pk").get(pk=wallet.pk)
+
+
+def _draw_down(wallet: Wallet, asked: Mapping[str, int], now: datetime) -> dict[str, Lots]:
+    """Decide which lots pay for which cause. The wallet must be locked."""
+    lots = list(wallet.lots.usable(now).in_order().values_list("pk", "remaining"))
+    total, available = sum(asked.values()), sum(remaining for _, remaining in lots)
+    if total > available:
+        raise NotEnoughCredits(wallet, total, available)
+    drawn: dict[str, Lots] = {}
+    left = iter(lots)
+    lot, remaining = next(left)
+    for cause, amount in asked.items():
+        parts: Counter[int] = Counter()
+        while amount:
+            if not remaining:
+                lot, remaining = next(left)
+            part = min(amount, remaining)
+            parts[lot] += part
+            amount -= part
+            remaining -= part
+        drawn[cause] = parts
+    return drawn
+
+
+def _close(cause: str, state: Hold.State, kind: Transfer.Kind, *, reason: str) -> Transfer:
+    require_transaction()
+    # Both rows are locked, so that a wait for either ends with the hold as it is then.
+    locked = Hold.objects.select_related("wallet", "closed_by").select_for_update(of=("wallet", "self"), no_key=True)
+    hold = locked.filter(cause=cause).first()
+    if hold is None:
+        raise NoSuchHold(cause)
+    if hold.state != Hold.State.OPEN:
+        if hold.state != state:
+            raise HoldClosed(cause, hold.state)
+        assert hold.closed_by is not None
+        return hold.closed_by
+    wallet = hold.wallet
+    lots = dict(
+        Entry.objects.filter(transfer=hold.opened_by_id, account=wallet.held_id).values_list("lot_id", "amount")
+    )
+    now = timezone.now()
+    transfer = Transfer(
+        key=f"{cause}:{kind}",
+        digest=_digest(kind, wallet.pk, cause, hold.amount),
+        kind=kind,
+        wallet=wallet,
+        cause=cause,
+        reason=reason,
+        created_at=now,
+    )
+    target = House.REVENUE if state == Hold.State.CAPTURED else wallet.available_id
+    _post([(transfer, wallet.held_id, target, lots)])
+    Hold.objects.filter(pk=hold.pk).update(state=state, closed_at=now, closed_by=transfer)
+    if state == Hold.State.RELEASED:
+        expired = Lot.objects.filter(pk__in=lots).overdue(now).values_list("pk", flat=True).order_by("pk")
+        _expire(wallet, {lot: lots[lot] for lot in expired}, now, cause=cause)
+    return transfer
+
+
+def _expire(wallet: Wallet, lots: Lots, now: datetime, *, cause: str = "") -> None:
+    if not lots:
+        return
+    last = Entry.objects.filter(lot__in=lots, account=House.EXPIRED).values_list("lot_id")
+    before = Counter(lot for (lot,) in last)
+    _post(
+        [
+            (
+                Transfer(
+                    # A lot expires again for each hold that comes back to it late.
+                    key=f"lot:{lot}:expired:{before[lot] + 1}",
+                    digest=_digest("expire", wallet.pk, lot, amount),
+                    kind=Transfer.Kind.EXPIRE,
+                    wallet=wallet,
+                    cause=cause,
+                    created_at=now,
+                ),
+                wallet.available_id,
+                House.EXPIRED,
+                {lot: amount},
+            )
+            for lot, amount in lots.items()
+        ]
+    )
+
+
+def _post(moves: list[tuple[Transfer, int, int, Lots]]) -> None:
+    """Write transfers, each from one account to another, with one pair of entries for each lot."""
+    Transfer.objects.bulk_create([transfer for transfer, *_ in moves])
+    Entry.objects.bulk_create(
+        Entry(transfer=transfer, account_id=account, lot_id=lot, amount=signed)
+        for transfer, source, target, lots in moves
+        for lot, amount in sorted(lots.items())
+        for account, signed in ((source, -amount), (target, amount))
+    )
+
+
+def _known(key: str, digest: str) -> Transfer | None:
+    """The transfer that has this key already. Raises KeyReused when it moved something else."""
+    known = Transfer.objects.filter(key=key).first()
+    if known and known.digest != digest:
+        raise KeyReused(key)
+    return known
+
+
+def _digest(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, default=datetime.isoformat).encode()).hexdigest()
+
+
+def _refuse_unless_positive(amounts: Iterable[int]) -> None:
+    for amount in amounts:
+        if amount <= 0:
+            raise ValueError(f"Credits move in positive whole numbers, not {amount}.")

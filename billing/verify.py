@@ -1,0 +1,146 @@
+"""Recompute the ledger by SQL that shares nothing with the code that writes it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import connection
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place where two ways to count do not agree."""
+
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}"
+
+
+# Each selects the rows that should not exist, as (place, what).
+CHECKS = (
+    # Every transfer moves something, and nothing appears or vanishes.
+    """
+    SELECT 'transfer ' || transfer.id || ' (' || transfer.key || ')',
+           CASE WHEN count(entry.id) = 0 THEN 'has no entries'
+                ELSE 'its entries sum to ' || sum(entry.amount) || ', not to 0' END
+      FROM billing_transfer transfer
+      LEFT JOIN billing_entry entry ON entry.transfer_id = transfer.id
+     GROUP BY transfer.id
+    HAVING count(entry.id) = 0 OR sum(entry.amount) <> 0
+    """,
+    # The stored balance of an account is the sum of its entries, and its version their number.
+    """
+    SELECT 'account ' || account.id,
+           'stands at ' || account.balance || ' in version ' || account.version
+           || ', its ' || count(entry.id) || ' entries sum to ' || coalesce(sum(entry.amount), 0)
+      FROM billing_account account
+      LEFT JOIN billing_entry entry ON entry.account_id = account.id
+     WHERE account.kind <> 'house'
+     GROUP BY account.id
+    HAVING account.balance <> coalesce(sum(entry.amount), 0) OR account.version <> count(entry.id)
+    """,
+    # Each entry continues the one before: by its version, and by its balance.
+    """
+    SELECT 'entry ' || id,
+           'follows a balance of ' || before || ' with ' || amount || ' and says ' || coalesce(balance_after::text, '?')
+           || ' in version ' || coalesce(version::text, '?') || ', where version ' || number || ' was due'
+      FROM (SELECT entry.*,
+                   coalesce(lag(balance_after) OVER turn, 0) AS before,
+                   row_number() OVER turn AS number
+              FROM billing_entry entry
+              JOIN billing_account account ON account.id = entry.account_id
+             WHERE account.kind <> 'house'
+            WINDOW turn AS (PARTITION BY entry.account_id ORDER BY entry.version)) line
+     WHERE balance_after IS DISTINCT FROM before + amount OR version IS DISTINCT FROM number
+    """,
+    # Nothing runs below zero but where debt is allowed; no entry floats without an account.
+    """
+    SELECT 'account ' || id, 'stands at ' || balance || ', below what is allowed'
+      FROM billing_account WHERE balance < -debt_allowed
+    """,
+    """
+    SELECT 'entry ' || entry.id, 'names account ' || entry.account_id || ', which does not exist'
+      FROM billing_entry entry
+     WHERE NOT EXISTS (SELECT FROM billing_account account WHERE account.id = entry.account_id)
+    """,
+    # What a lot has left and has set aside is what the entries that name it say.
+    """
+    SELECT 'lot ' || lot.id,
+           'has ' || lot.remaining || ' left and ' || lot.held || ' set aside, its entries say '
+           || coalesce(sum(entry.amount) FILTER (WHERE entry.account_id = wallet.available_id), 0) || ' and '
+           || coalesce(sum(entry.amount) FILTER (WHERE entry.account_id = wallet.held_id), 0)
+      FROM billing_lot lot
+      JOIN billing_wallet wallet ON wallet.id = lot.wallet_id
+      LEFT JOIN billing_entry entry ON entry.lot_id = lot.id
+     GROUP BY lot.id, wallet.id
+    HAVING lot.remaining <> coalesce(sum(entry.amount) FILTER (WHERE entry.account_id = wallet.available_id), 0)
+        OR lot.held <> coalesce(sum(entry.amount) FILTER (WHERE entry.account_id = wallet.held_id), 0)
+    """,
+    # A lot was filled once, by its own transfer, with what it says it was granted.
+    """
+    SELECT 'lot ' || lot.id, 'was granted ' || lot.granted || ', its transfer says ' || coalesce(sum(entry.amount), 0)
+      FROM billing_lot lot
+      JOIN billing_wallet wallet ON wallet.id = lot.wallet_id
+      LEFT JOIN billing_transfer transfer ON transfer.key = lot.key AND transfer.kind = 'grant'
+      LEFT JOIN billing_entry entry ON entry.transfer_id = transfer.id AND entry.lot_id = lot.id
+                                   AND entry.account_id = wallet.available_id
+     GROUP BY lot.id
+    HAVING lot.granted <> coalesce(sum(entry.amount), 0)
+    """,
+    # The accounts of a wallet are the sums of its lots (less its debt) and of its open holds.
+    """
+    SELECT 'wallet ' || wallet.id,
+           'can spend ' || available.balance || ' and has ' || held.balance || ' set aside, its lots say '
+           || lots.remaining || ' and ' || lots.held || ', its open holds ' || holds.amount
+      FROM billing_wallet wallet
+      JOIN billing_account available ON available.id = wallet.available_id
+      JOIN billing_account held ON held.id = wallet.held_id
+      CROSS JOIN LATERAL (SELECT coalesce(sum(remaining), 0) AS remaining, coalesce(sum(lot.held), 0) AS held
+                            FROM billing_lot lot WHERE lot.wallet_id = wallet.id) lots
+      CROSS JOIN LATERAL (SELECT coalesce(sum(hold.amount), 0) AS amount
+                            FROM billing_hold hold WHERE hold.wallet_id = wallet.id AND hold.state = 'open') holds
+     WHERE held.balance <> lots.held OR held.balance <> holds.amount
+        OR (available.debt_allowed = 0 AND available.balance <> lots.remaining)
+    """,
+    # A hold was opened with its amount and ended, if it ended, with the same; each lot got back what it gave.
+    """
+    SELECT 'hold ' || hold.cause, 'is ' || hold.state || ' over ' || hold.amount || ', its transfers set aside '
+           || coalesce(opened.amount, 0) || ' and took away ' || coalesce(-closed.amount, 0)
+      FROM billing_hold hold
+      JOIN billing_wallet wallet ON wallet.id = hold.wallet_id
+      CROSS JOIN LATERAL (SELECT sum(amount) AS amount FROM billing_entry
+                           WHERE transfer_id = hold.opened_by_id AND account_id = wallet.held_id) opened
+      CROSS JOIN LATERAL (SELECT sum(amount) AS amount FROM billing_entry
+                           WHERE transfer_id = hold.closed_by_id AND account_id = wallet.held_id) closed
+     WHERE opened.amount IS DISTINCT FROM hold.amount
+        OR closed.amount IS DISTINCT FROM CASE WHEN hold.state <> 'open' THEN -hold.amount END
+    """,
+    """
+    SELECT 'hold ' || hold.cause, 'did not return to lot ' || entry.lot_id || ' what it took from it'
+      FROM billing_hold hold
+      JOIN billing_wallet wallet ON wallet.id = hold.wallet_id
+      JOIN billing_entry entry ON entry.transfer_id IN (hold.opened_by_id, hold.closed_by_id)
+                              AND entry.account_id = wallet.held_id
+     WHERE hold.state <> 'open'
+     GROUP BY hold.id, entry.lot_id
+    HAVING sum(entry.amount) <> 0
+    """,
+    # What was set aside, spent or given back belongs to a hold that knows of it.
+    """
+    SELECT 'transfer ' || transfer.id || ' (' || transfer.key || ')', 'is a ' || transfer.kind || ' that no hold knows'
+      FROM billing_transfer transfer
+     WHERE transfer.kind IN ('hold', 'capture', 'release')
+       AND NOT EXISTS (SELECT FROM billing_hold hold
+                        WHERE transfer.id IN (hold.opened_by_id, hold.closed_by_id) AND hold.cause = transfer.cause)
+    """,
+)
+
+
+def differences() -> Iterator[Difference]:
+    """Every place where the ledger contradicts itself; none when it is whole. Reads every row: takes its time."""
+    with connection.cursor() as cursor:
+        for check in CHECKS:
+            cursor.execute(check)
+            for place, what in cursor.fetchall():
+                yield Difference(place, what)
