@@ -40,7 +40,7 @@ class Line:
     picture_url: str | None
 
 
-def oldest_first_lots(wallet: Wallet, now: datetime) -> list[LotBar]:
+def lot_bars(wallet: Wallet, now: datetime) -> list[LotBar]:
     """The lots that can be spent, soonest expiry first, laid out side by side by size."""
     lots = sorted(
         wallet.lots.usable(now), key=lambda lot: (lot.expires_at is None, lot.expires_at or now, lot.effective_at)

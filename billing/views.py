@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from billing import ledger
-from billing.lines import lines, oldest_first_lots
+from billing.lines import lines, lot_bars
 
 PER_PAGE = 25
 
@@ -26,7 +26,7 @@ def wallet(request: HttpRequest) -> HttpResponse:
         "billing/wallet.html",
         {
             "balance": ledger.balance(own),
-            "lots": oldest_first_lots(own, timezone.now()),
+            "lots": lot_bars(own, timezone.now()),
             "lines": found[:PER_PAGE],
             "older": found[PER_PAGE - 1].id if len(found) > PER_PAGE else None,
             "is_first_page": not before,

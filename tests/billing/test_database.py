@@ -1,0 +1,188 @@
+"""What PostgreSQL refuses, asked in raw SQL by the application's own role, past every line of Python."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+
+from billing import ledger
+from billing.models import Entry, Transfer, Wallet
+from journal.transactions import step
+from tests.billing.test_ledger import TOMORROW, wallet_with, whole
+
+INSERT_ENTRY = "INSERT INTO billing_entry (transfer_id, account_id, lot_id, amount) VALUES (%s, %s, %s, %s)"
+
+
+@pytest.fixture
+def wallet(fresh_database: str) -> Wallet:
+    """Ten credits: four set aside, two spent, four to spend."""
+    wallet = wallet_with((10, TOMORROW))
+    with step("tests.hold"):
+        ledger.hold(wallet, {"medium:open": 4, "medium:spent": 2})
+        ledger.capture("medium:spent")
+    return wallet
+
+
+def new_transfer(app: Any, wallet: Wallet) -> int:
+    row = app.execute(
+        "INSERT INTO billing_transfer (key, digest, kind, wallet_id, cause, reason, created_at, effective_at) "
+        "VALUES ('forged', '', 'grant', %s, '', '', now(), now()) RETURNING id",
+        [wallet.pk],
+    ).fetchone()
+    return int(row[0])
+
+
+@pytest.mark.parametrize("table", ["billing_transfer", "billing_entry"])
+@pytest.mark.parametrize("statement", ["UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_what_is_written_stays(wallet: Wallet, as_app: Any, as_owner: Any, table: str, statement: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        as_app.execute(statement.format(table))
+    with pytest.raises(psycopg.errors.RaiseException):
+        as_owner.execute(statement.format(table))
+
+
+def test_entries_that_do_not_balance_are_refused_at_commit(wallet: Wallet, as_app: Any) -> None:
+    lot = wallet.lots.get()
+    as_app.autocommit = False
+    transfer = new_transfer(as_app, wallet)
+    as_app.execute(INSERT_ENTRY, [transfer, wallet.available_id, lot.pk, -1])
+    as_app.execute(INSERT_ENTRY, [transfer, -2, lot.pk, 2])
+    with pytest.raises(psycopg.errors.RaiseException, match="do not sum to zero"):
+        as_app.commit()
+    assert whole() == []
+
+
+def test_an_entry_added_to_an_old_transfer_is_refused(wallet: Wallet, as_app: Any) -> None:
+    old = Transfer.objects.order_by("id").first()
+    assert old is not None
+    with pytest.raises(psycopg.errors.RaiseException, match="do not sum to zero"):
+        as_app.execute(INSERT_ENTRY, [old.pk, -2, None, 5])
+
+
+@pytest.mark.parametrize(
+    ("account", "amount", "refusal"),
+    [
+        ("available", -5, psycopg.errors.CheckViolation),  # four are there to spend
+        ("held", -5, psycopg.errors.CheckViolation),  # four are set aside
+        ("available", 3, psycopg.errors.CheckViolation),  # two were spent: no more than was granted comes back
+        ("available", 0, psycopg.errors.CheckViolation),
+    ],
+)
+def test_nothing_goes_below_zero_or_above_what_was_granted(
+    wallet: Wallet, as_app: Any, account: str, amount: int, refusal: type[Exception]
+) -> None:
+    as_app.autocommit = False
+    transfer = new_transfer(as_app, wallet)
+    with pytest.raises(refusal):
+        as_app.execute(INSERT_ENTRY, [transfer, getattr(wallet, f"{account}_id"), wallet.lots.get().pk, amount])
+
+
+def test_an_entry_that_lies_about_the_balance_is_refused(wallet: Wallet, as_app: Any) -> None:
+    insert = (
+        "INSERT INTO billing_entry (transfer_id, account_id, lot_id, amount, balance_after, version) "
+        "VALUES (%s, %s, %s, -1, 1000, 4)"
+    )
+    as_app.autocommit = False
+    transfer = new_transfer(as_app, wallet)
+    with pytest.raises(psycopg.errors.RaiseException, match="stands at 3 in version 4"):
+        as_app.execute(insert, [transfer, wallet.available_id, wallet.lots.get().pk])
+
+
+def test_an_entry_names_a_lot_of_its_own_wallet(wallet: Wallet, as_app: Any) -> None:
+    other = wallet_with((10, None), email="carol@example.org")
+    as_app.autocommit = False
+    transfer = new_transfer(as_app, wallet)
+    for lot, said in ((other.lots.get().pk, "is not of the wallet"), (None, "names no lot")):
+        as_app.execute("SAVEPOINT before")
+        with pytest.raises(psycopg.errors.RaiseException, match=said):
+            as_app.execute(INSERT_ENTRY, [transfer, wallet.available_id, lot, -1])
+        as_app.execute("ROLLBACK TO before")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE billing_account SET balance = 1000000 WHERE kind = 'available'",
+        "UPDATE billing_account SET version = version + 1",
+        "UPDATE billing_lot SET remaining = granted",
+        "UPDATE billing_lot SET held = 0",
+        "UPDATE billing_lot SET granted = granted * 2",
+        "UPDATE billing_lot SET expires_at = NULL",
+        "UPDATE billing_wallet SET person_id = person_id + 1",
+        "UPDATE billing_hold SET amount = 1",
+        "INSERT INTO billing_account (kind, balance, version, debt_allowed) VALUES ('available', 5, 0, 0)",
+        "DELETE FROM billing_hold",
+        "DELETE FROM billing_lot",
+        "DELETE FROM billing_wallet",
+        "DELETE FROM billing_account",
+    ],
+)
+def test_only_an_entry_moves_a_balance(wallet: Wallet, as_app: Any, statement: str) -> None:
+    with pytest.raises(psycopg.errors.RaiseException):
+        as_app.execute(statement)
+    assert whole() == []
+
+
+@pytest.mark.parametrize("state", ["open", "captured", "released"])
+def test_a_hold_that_ended_stays_ended(wallet: Wallet, as_app: Any, state: str) -> None:
+    with pytest.raises(psycopg.errors.RaiseException):
+        as_app.execute("UPDATE billing_hold SET state = %s WHERE cause = 'medium:spent'", [state])
+
+
+def test_a_hold_does_not_end_without_its_transfer(wallet: Wallet, as_app: Any) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        as_app.execute("UPDATE billing_hold SET state = 'released' WHERE cause = 'medium:open'")
+    for state in ("captured", "released"):
+        with pytest.raises(psycopg.errors.RaiseException, match="without the transfer that says so"):
+            as_app.execute(
+                "UPDATE billing_hold SET state = %s, closed_at = now(), "
+                "closed_by_id = (SELECT id FROM billing_transfer WHERE kind = 'grant') WHERE cause = 'medium:open'",
+                [state],
+            )
+
+
+def tamper(owner: Any, *statements: str) -> None:
+    """As the owner, with every trigger and check of these tables switched off."""
+    tables = ("account", "entry", "transfer", "hold", "lot")
+    for table in tables:
+        owner.execute(f"ALTER TABLE billing_{table} DISABLE TRIGGER USER")
+    for statement in statements:
+        owner.execute(statement)
+    for table in tables:
+        owner.execute(f"ALTER TABLE billing_{table} ENABLE TRIGGER USER")
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE billing_entry SET amount = amount * 2 WHERE id = 1", "its entries sum to -10, not to 0"),
+        ("UPDATE billing_entry SET balance_after = 999 WHERE id = 2", "and says 999"),
+        ("UPDATE billing_entry SET account_id = 12345 WHERE account_id = -2", "account 12345, which does not exist"),
+        ("DELETE FROM billing_entry WHERE transfer_id = 1", "transfer 1 (alice@example.org:0): has no entries"),
+        ("UPDATE billing_account SET balance = 5 WHERE kind = 'available'", "stands at 5 in version 3"),
+        ("UPDATE billing_lot SET remaining = 3", "has 3 left and 4 set aside, its entries say 4 and 4"),
+        ("UPDATE billing_lot SET granted = 11", "was granted 11, its transfer says 10"),
+        ("UPDATE billing_hold SET amount = 3 WHERE state = 'open'", "is open over 3, its transfers set aside 4"),
+        (
+            "UPDATE billing_hold SET state = 'open', closed_at = NULL, closed_by_id = NULL",
+            "is a capture that no hold knows",
+        ),
+    ],
+)
+def test_verify_finds_what_the_owner_changed(wallet: Wallet, as_owner: Any, statement: str, said: str) -> None:
+    assert whole() == []
+    tamper(as_owner, statement)
+    assert any(said in difference for difference in whole()), whole()
+
+
+def test_the_command_verifies_and_fails_on_a_difference(
+    wallet: Wallet, as_owner: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("ledger", "verify")
+    assert f"whole: {Entry.objects.count()} entries, 2 holds, 1 wallets" in capsys.readouterr().out
+    tamper(as_owner, "UPDATE billing_lot SET remaining = 3")
+    with pytest.raises(CommandError, match=r"places where the ledger contradicts itself") as error:
+        call_command("ledger", "verify")
+    assert error.value.returncode == 1
+    assert "lot 1: has 3 left" in capsys.readouterr().err
