@@ -111,13 +111,13 @@ def step(act: str, number: int, dice: random.Random, wallet: Wallet, plain: Plai
             # Now and then one that exists already.
             cause = dice.choice([*plain.holds, f"medium:{number}"]) if dice.random() < 0.2 else f"medium:{number}"
             amount = sum(plain.holds[cause].values()) if cause in plain.holds else dice.randint(1, 12)
+            refused_at = None
             try:
                 ledger.hold(wallet, {cause: amount})
-                done = True
             except ledger.NotEnoughCredits as error:
-                done = False
-                assert error.available == plain.available(now)
-            assert done == plain.hold(cause, amount, now)
+                refused_at = error.available
+            assert refused_at in (None, plain.available(now))
+            assert (refused_at is None) == plain.hold(cause, amount, now)
         case "capture" | "release" if plain.holds:
             cause = dice.choice(list(plain.holds))
             try:
