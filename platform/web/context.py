@@ -1,0 +1,32 @@
+"""What the base page needs on every page."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from accounts.models import User
+from billing import ledger
+
+# Which entry of the bar a page belongs to, by the beginning of its address.
+PLACES = {
+    "/studio/": "studio",
+    "/jobs/": "studio",
+    "/gallery/": "gallery",
+    "/wallet/": "wallet",
+    "/desk/": "desk",
+    "/account/login/": "login",
+}
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    """The place in the bar, and the credits that can be spent. Credits are counted only if a page shows them."""
+    here = next((name for start, name in PLACES.items() if request.path.startswith(start)), "")
+    user = getattr(request, "user", None)
+    if not isinstance(user, User):
+        return {"here": here}
+
+    def credits() -> int:
+        return ledger.balance(ledger.wallet_of(user)).available
+
+    return {"here": here, "credits": SimpleLazyObject(credits)}

@@ -1,0 +1,79 @@
+"""The public pages, and the pages that say what went wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+PICTURES = Path(__file__).resolve().parent / "static" / "web" / "landing"
+MOST_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture on the landing page; its file name holds the words it was drawn from."""
+
+    address: str
+    words: str
+
+
+def pictures() -> list[Shown]:
+    """What the house model drew for the landing page, or nothing."""
+    return [
+        Shown(staticfiles_storage.url(f"web/landing/{file.name}"), file.stem.replace("-", " "))
+        for file in sorted(PICTURES.glob("*.png"))[:MOST_PICTURES]
+    ]
+
+
+@require_safe
+def landing(request: HttpRequest) -> HttpResponse:
+    """What Vaglio does, how its gate works, what it costs."""
+    return render(request, "web/landing.html", {"pictures": pictures()})
+
+
+@require_safe
+@cache_control(max_age=86_400, public=True)
+def favicon(request: HttpRequest) -> HttpResponse:
+    """For browsers that ask for it whatever the page says."""
+    return HttpResponseRedirect(staticfiles_storage.url("web/icon-32.png"))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _wrong(400, request, "web/400.html")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _wrong(403, request, "web/403.html")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _wrong(404, request, "web/404.html")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form that was open too long, or in another browser."""
+    return _wrong(403, request, "web/csrf.html")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Rendered without the request: whatever broke must not be asked again."""
+    return HttpResponse(render_to_string("web/500.html"), status=500)
+
+
+def unavailable(request: HttpRequest, *, retry_after: int, sentence: str = "") -> HttpResponse:
+    """For the moment there is no work to be had here."""
+    answer = HttpResponse(render_to_string("web/503.html", {"sentence": sentence}), status=503)
+    answer["Retry-After"] = str(retry_after)
+    return answer
+
+
+def _wrong(status: int, request: HttpRequest, template: str) -> HttpResponse:
+    """An error page with the bar, unless the bar itself cannot be drawn."""
+    context: dict[str, Any] = {}
+    return render(request, template, context, status=status)
