@@ -31,7 +31,7 @@ class Arming(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def include_if(self, worker: object) -> bool:
         """Only for workers that were started with -Q screen."""
-        return QUEUE in worker.app.amqp.queues.consume_from  # type: ignore[attr-defined, no-any-return]
+        return QUEUE in worker.app.amqp.queues.consume_from  # type: ignore[attr-defined]
 
     def start(self, worker: object) -> None:
         """Exits with 1 when a required classifier is missing: then nothing is ever cleared by accident."""

@@ -92,7 +92,9 @@ class Case(models.Model):
     person = models.ForeignKey(User, on_delete=models.PROTECT, related_name="cases")
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     severity = models.PositiveSmallIntegerField(default=0)
+    # Every policy that asked or refused, and the one that its state rests on; empty when none does.
     policy_codes = models.JSONField(default=list)
+    policy_code = models.CharField(max_length=64, blank=True, default="")
     evidence = models.JSONField()
     # What the machine found, in words, for the moderator. Unlike signals it may hold words of the prompt.
     findings = models.JSONField(default=list)
@@ -260,7 +262,7 @@ class Decision(AppendOnly):
     # None for the machine and the clock.
     actor = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.CharField(max_length=500)
-    # Empty when no policy was broken.
+    # The policy it rests on. Empty when none was broken.
     policy_code = models.CharField(max_length=64, blank=True, default="")
     policy_version = models.CharField(max_length=64, blank=True, default="")
     # What the policies said of the last screening: clear, review, block or unscreened.

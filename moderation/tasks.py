@@ -5,7 +5,7 @@ from celery import shared_task
 from journal.beats import process_name
 
 
-@shared_task(name="moderation.screen", acks_late=True)
+@shared_task(name="moderation.screen", acks_late=True)  # type: ignore[untyped-decorator]
 def screen() -> None:
     """Screen whatever waits. Safe to deliver twice or never."""
     # Drawing workers import this module too, and have no classifiers.

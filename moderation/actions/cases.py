@@ -158,6 +158,7 @@ def _instead(ruling: Ruling, why: str) -> Ruling:
         kind=ruling.kind,
         actor=ruling.actor,
         reason=f"{ruling.reason}; held, because {why}"[:500],
+        policy_code=ruling.policy_code,
         policy_version=ruling.policy_version,
         verdict=ruling.verdict,
         screening=ruling.screening,
@@ -199,6 +200,7 @@ def _move(
     changes: dict[str, Any] = {
         **fields,
         "state": to,
+        "policy_code": ruling.policy_code,
         "lease_token": None,
         "lease_until": None,
         "retry_at": None,

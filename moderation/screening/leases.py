@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F, Q
@@ -66,7 +67,7 @@ def put_back(case: Case, token: uuid.UUID, *, counted: bool) -> bool:
 
     A fault of the machinery does not count against the case, and is waited out for a moment.
     """
-    changes = {"lease_token": None, "lease_until": None}
+    changes: dict[str, Any] = {"lease_token": None, "lease_until": None}
     if not counted:
         changes |= {"attempts": F("attempts") - 1, "retry_at": timezone.now() + PAUSE}
     with step("screen.put_back"):

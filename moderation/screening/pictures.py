@@ -42,6 +42,10 @@ def decode(data: bytes, *, size: tuple[int, int]) -> Image.Image:
                 # The header is read, the pixels are not yet.
                 if file.size != size:
                     raise Unreadable(f"the picture is {file.size[0]}x{file.size[1]}, not {size[0]}x{size[1]}")
-                return file.convert("RGB")
+                picture = file.convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning) as error:
         raise Unreadable(f"the file is no whole picture: {error}") from error
+    if all(least == most for least, most in picture.getextrema()):
+        # A classifier has nothing to see in it, and would call it harmless.
+        raise Unreadable("the picture is one flat colour")
+    return picture
