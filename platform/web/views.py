@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
+
+from generation.offer import cards
 
 PICTURES = Path(__file__).resolve().parent / "static" / "web" / "landing"
 MOST_PICTURES = 8
@@ -34,7 +37,11 @@ def pictures() -> list[Shown]:
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """What Vaglio does, how its gate works, what it costs."""
-    return render(request, "web/landing.html", {"pictures": pictures()})
+    return render(
+        request,
+        "web/landing.html",
+        {"pictures": pictures(), "cards": list(cards().values()), "base_url": settings.BASE_URL},
+    )
 
 
 @require_safe
