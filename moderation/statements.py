@@ -1,0 +1,52 @@
+"""The statement of reasons: what whoever was refused is told. Made from the decision, without thresholds."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from moderation.models import Case, Decision
+from moderation.rules import policies
+
+FIELDS = {Case.Subject.PROMPT: "prompt", Case.Subject.UPLOAD: "upload", Case.Subject.MEDIUM: "picture"}
+BY = {
+    Decision.ActorKind.MACHINE: "Our classifiers decided this without a person.",
+    Decision.ActorKind.MODERATOR: "Our classifiers asked, and a person decided this.",
+    Decision.ActorKind.CLOCK: "Nobody decided it in time, so it was refused. That is not a judgement of it.",
+    Decision.ActorKind.APPEAL: "A person decided this after your appeal.",
+    Decision.ActorKind.OWNER: "You took it back.",
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Why something was refused or taken back. `policy_code` is empty when no policy was the reason."""
+
+    case_id: int
+    field: str
+    policy_code: str
+    title: str
+    sentence: str
+    remedy: str
+    by: str
+    at: datetime
+    policy_version: str
+
+
+def statement_of(case: Case) -> Statement | None:
+    """The statement on a refused or withdrawn case; None for any other."""
+    if case.state not in {Case.State.REFUSED, Case.State.WITHDRAWN}:
+        return None
+    decision = case.decisions.filter(to_state=case.state).order_by("-pk").first()
+    if decision is None:
+        return None
+    policy = policies().get(decision.policy_code)
+    return Statement(
+        case_id=case.pk,
+        field=FIELDS[Case.Subject(case.subject)],
+        policy_code=decision.policy_code,
+        title=policy.title if policy else "Not decided in time",
+        sentence=policy.sentence if policy else decision.reason,
+        remedy=policy.remedy if policy else "Ask for it again; nothing was charged.",
+        by=BY[Decision.ActorKind(decision.actor_kind)],
+        at=decision.created_at,
+        policy_version=decision.policy_version,
+    )
