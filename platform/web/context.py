@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
@@ -23,10 +24,11 @@ def site(request: HttpRequest) -> dict[str, Any]:
     """The place in the bar, and the credits that can be spent. Credits are counted only if a page shows them."""
     here = next((name for start, name in PLACES.items() if request.path.startswith(start)), "")
     user = getattr(request, "user", None)
+    known = {"here": here, "free_credits": settings.FREE_CREDITS_A_MONTH}
     if not isinstance(user, User):
-        return {"here": here}
+        return known
 
     def credits() -> int:
         return ledger.balance(ledger.wallet_of(user)).available
 
-    return {"here": here, "credits": SimpleLazyObject(credits)}
+    return known | {"credits": SimpleLazyObject(credits)}

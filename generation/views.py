@@ -1,0 +1,229 @@
+"""The studio: ask for pictures, watch them come, read why one did not."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import User
+from billing import ledger
+from generation.actions import jobs as verbs
+from generation.models import Job, Medium
+from generation.offer import LARGEST_SEED, LONGEST_PROMPT, BadOrder, cards, check, default_card
+from generation.sight import Sight, sights
+from journal.idempotency import KeyReused
+from moderation.models import Case
+from moderation.statements import statement_of
+
+PER_PAGE = 20
+# How many may be asked for at once, as far as the model goes; the API takes any number.
+COUNTS = (1, 2, 4, 8)
+FIELDS = ("prompt", "negative_prompt", "model", "size", "n", "seed")
+# What can stand against an order, and the status that says so.
+REFUSALS: dict[type[Exception], int] = {
+    BadOrder: 400,
+    verbs.PromptRefused: 400,
+    ledger.NotEnoughCredits: 402,
+    verbs.AccountOnHold: 403,
+    KeyReused: 409,
+    verbs.TooManyJobs: 429,
+    verbs.IntakeClosed: 503,
+}
+
+
+def person_of(request: HttpRequest) -> User:
+    """The signed-in person; views that call this are behind login_required."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+@never_cache
+@login_required
+@require_safe
+def studio(request: HttpRequest) -> HttpResponse:
+    """The composer and the person's jobs, newest first; `?from=` brings the words of an earlier one."""
+    values: dict[str, str] = {}
+    if (start := _uuid(request.GET.get("from"))) and (
+        old := Job.objects.of(person_of(request)).filter(pk=start).first()
+    ):
+        values = {
+            "prompt": old.prompt,
+            "negative_prompt": old.negative_prompt,
+            "model": old.model,
+            "size": f"{old.width}x{old.height}",
+            "n": str(old.n),
+        }
+    return _studio(request, values)
+
+
+def _studio(request: HttpRequest, values: Mapping[str, str], *, error: Exception | None = None) -> HttpResponse:
+    person = person_of(request)
+    found = Job.objects.of(person).order_by("-created_at", "id")
+    if (before := _uuid(request.GET.get("before"))) and (last := Job.objects.of(person).filter(pk=before).first()):
+        found = found.filter(Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__gt=last.pk))
+    page = sights(found[: PER_PAGE + 1])
+    return render(
+        request,
+        "generation/studio.html",
+        _composer(person, values)
+        | {
+            "sights": page[:PER_PAGE],
+            "older": page[PER_PAGE - 1].job.pk if len(page) > PER_PAGE else None,
+            "is_first_page": not before,
+            "error": error,
+        },
+        status=_status(error),
+    )
+
+
+def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
+    """What the composer needs to be drawn: values as they were typed, and the choices of the chosen model."""
+    card = cards().get(values.get("model", ""), default_card())
+    sizes = [f"{width}x{height}" for width, height in card.release_sizes]
+    n = values.get("n", "1")
+    count = int(n) if n.isascii() and n.isdecimal() and 1 <= int(n[:9]) <= card.n_max else 1
+    available = ledger.balance(ledger.wallet_of(person)).available
+    return {
+        "values": values,
+        "card": card,
+        "offered": sorted(cards().values(), key=lambda each: each.name),
+        "sizes": sizes,
+        "size": values.get("size") if values.get("size") in sizes else sizes[0],
+        "counts": sorted({n for n in (*COUNTS, count) if n <= card.n_max}),
+        "n": count,
+        "price": card.price * count,
+        "available": available,
+        "longest_prompt": LONGEST_PROMPT,
+        "largest_seed": LARGEST_SEED,
+        "key": uuid.uuid4(),
+    }
+
+
+@never_cache
+@login_required
+@require_safe
+def quote(request: HttpRequest) -> HttpResponse:
+    """The price for the button, and the sizes and numbers that the chosen model has."""
+    context = _composer(person_of(request), {name: request.GET.get(name, "") for name in ("model", "size", "n")})
+    return render(request, "generation/quote.html", context)
+
+
+@login_required
+@require_POST
+def jobs(request: HttpRequest) -> HttpResponse:
+    """Take an order. What stands against it is said where it was asked, and nothing was made or charged."""
+    person = person_of(request)
+    values = {name: request.POST.get(name, "") for name in FIELDS}
+    key = request.POST.get("key", "")[:255]
+    try:
+        made = verbs.submit(person, check(**values), route="studio", idempotency_key=key or None)
+    except tuple(REFUSALS) as error:
+        return _refused(request, values, error)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect(f"{reverse('studio')}#job-{made.pk}")
+    (sight,) = sights(Job.objects.of(person).filter(pk=made.pk))
+    return render(request, "generation/made.html", _composer(person, values) | {"sight": sight})
+
+
+def _refused(request: HttpRequest, values: Mapping[str, str], error: Exception) -> HttpResponse:
+    """The note beside the composer, alone or with its page."""
+    if request.htmx:  # type: ignore[attr-defined]
+        context = _composer(person_of(request), values) | {"error": error}
+        answer = render(request, "generation/refusal.html", context, status=_status(error))
+        answer["HX-Retarget"] = "#refusal"
+        answer["HX-Reswap"] = "outerHTML"
+    else:
+        answer = _studio(request, values, error=error)
+    if isinstance(error, verbs.IntakeClosed):
+        answer["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _status(error: Exception | None) -> int:
+    return 200 if error is None else REFUSALS[type(error)]
+
+
+@never_cache
+@login_required
+@require_safe
+def card(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """One card of the stream. 204 when it would look as the caller says they have `seen` it."""
+    sight = _own(request, job_id)
+    seen = request.GET.get("seen", "")
+    if seen == sight.seen:
+        return HttpResponse(status=204)
+    return render(request, "generation/card.html", {"sight": sight, "is_news": sight.was(seen) != sight.job.state})
+
+
+@never_cache
+@login_required
+@require_safe
+def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """One job with everything that became of it."""
+    sight = _own(request, job_id)
+    prompt_case = Case.objects.filter(subject=Case.Subject.PROMPT, key=job_id, state=Case.State.REFUSED).first()
+    return render(
+        request,
+        "generation/job.html",
+        {
+            "sight": sight,
+            "job": sight.job,
+            "model": cards().get(sight.job.model),
+            "prompt_case": prompt_case,
+            "history": sight.job.history.all(),
+        },
+    )
+
+
+@login_required
+@require_POST
+def cancellation(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Stop a job wherever it is. When it was final already nothing changes, and the card says how it stands."""
+    person = person_of(request)
+    verbs.cancel(_own(request, job_id).job, actor=person)
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "generation/card.html", {"sight": _own(request, job_id), "is_news": True})
+    return redirect("job", job_id)
+
+
+@never_cache
+@login_required
+@require_safe
+def statement(request: HttpRequest, case_id: int) -> HttpResponse:
+    """The letter to whoever was refused: what, under which policy, by whom, and what can be done."""
+    person = person_of(request)
+    case = get_object_or_404(Case.objects.filter(person=person), pk=case_id)
+    letter = statement_of(case)
+    if letter is None:
+        raise Http404("Nothing was refused here.")
+    medium = Medium.objects.of(person).filter(pk=case.key).select_related("job").first()
+    subject = medium.job if medium else Job.objects.of(person).filter(pk=case.key).first()
+    return render(
+        request,
+        "generation/statement.html",
+        {"letter": letter, "case": case, "medium": medium, "job": subject},
+    )
+
+
+def _own(request: HttpRequest, job_id: UUID) -> Sight:
+    """A person's own job as they see it. Somebody else's is not found, like one that never was."""
+    found = sights(Job.objects.of(person_of(request)).filter(pk=job_id))
+    if not found:
+        raise Http404("There is no such job.")
+    return found[0]
+
+
+def _uuid(text: str | None) -> UUID | None:
+    """The id in an address, or None when it is none."""
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
