@@ -240,14 +240,11 @@ class Demo:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, hurry)
         try:
-            self.say("Stopping; what is being drawn is finished first. Again to stop at once.")
+            if self.supervisor.has_programs:
+                self.say("Stopping; what is being drawn is finished first. Again to stop at once.")
         except OSError:
             self.voices.hush()
         self.supervisor.stop(patience=PATIENCE)
-        try:
-            self.say("Stopped.")
-        except OSError:
-            self.voices.hush()
 
 
 def programs(env: dict[str, str], listening: int) -> list[Program]:

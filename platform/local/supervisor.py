@@ -62,6 +62,11 @@ class Supervisor:
         self._programs: list[Program] = []
         self._pipes = selectors.DefaultSelector()
 
+    @property
+    def has_programs(self) -> bool:
+        """Whether anything was started that is still to be kept."""
+        return bool(self._programs)
+
     def keep_server(self, name: str, server: Server) -> None:
         """Start a server and start it again whenever it ends."""
         self._servers[name] = server
