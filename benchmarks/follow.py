@@ -28,15 +28,14 @@ async def follow(client: httpx.AsyncClient, address: str, job: Any, ready: async
 
 async def watch(address: str, secret: str, jobs: list[Any]) -> list[float]:
     from asgiref.sync import sync_to_async
+
     from generation.turns import renew
 
     seen: dict = {}
     happened: dict = {}
     ready = asyncio.Semaphore(0)
     limits = httpx.Limits(max_connections=FOLLOWERS + 10)
-    async with httpx.AsyncClient(
-        headers={"Authorization": f"Bearer {secret}"}, timeout=120, limits=limits
-    ) as client:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {secret}"}, timeout=120, limits=limits) as client:
         followers = [asyncio.create_task(follow(client, address, job, ready, seen)) for job in jobs]
         for _ in jobs:
             await ready.acquire()
@@ -59,9 +58,11 @@ def main() -> None:
         from datetime import timedelta
         from uuid import uuid4
 
-        from accounts import keys
         from django.utils import timezone
+
+        from accounts import keys
         from generation.models import Job
+        from journal.transactions import step
         from tests.path import submit, work_prompts
         from tests.people import cast
         from tests.processes import Platform
@@ -73,7 +74,8 @@ def main() -> None:
         for job in jobs:
             job.refresh_from_db()
             lease = {"lease_token": uuid4(), "lease_until": timezone.now() + timedelta(hours=1)}
-            assert job.move({"queued"}, Job.State.RUNNING, reason="bench", **lease)
+            with step("bench"):
+                assert job.move({"queued"}, Job.State.RUNNING, reason="bench", **lease)
         platform = Platform(made.folder / "platform", made.urls)
         platform.start("web")
         try:

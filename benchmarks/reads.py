@@ -36,9 +36,10 @@ def release_media() -> None:
 
 def main() -> None:
     with world(durable=False):
+        from django.test import Client
+
         from accounts import keys
         from accounts.models import User
-        from django.test import Client
         from generation.models import Job
 
         crowd(100_000, 1_000, state="done")

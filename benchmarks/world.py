@@ -38,6 +38,7 @@ def world(*, durable: bool = True) -> Iterator[World]:
                 "VAGLIO_DATA": str(folder / "data"),
                 "VAGLIO_ENGINE": "fake",
                 "VAGLIO_CLASSIFIERS": "fake",
+                "VAGLIO_POLICIES": f"{ROOT / 'moderation' / 'policies'}{os.pathsep}{ROOT / 'tests' / 'policies'}",
                 "VAGLIO_CATALOGUE": str(ROOT / "tests" / "catalogue"),
                 "LOG_LEVEL": "WARNING",
                 "BASE_URL": "http://testserver",
@@ -84,16 +85,15 @@ def quantile(taken: Sequence[float], share: float) -> float:
 def line(what: str, taken: Sequence[float], beside: Sequence[float], *, target: str = "") -> None:
     """Print p50, p95 and p99 in milliseconds, and the ratio of the medians to `beside`."""
     ratio = statistics.median(taken) / statistics.median(beside)
-    figures = "  ".join(
-        f"p{int(share * 100)} {1000 * quantile(taken, share):8.2f} ms" for share in (0.5, 0.95, 0.99)
-    )
+    figures = "  ".join(f"p{int(share * 100)} {1000 * quantile(taken, share):8.2f} ms" for share in (0.5, 0.95, 0.99))
     print(f"{what:<44} {figures}  x{ratio:7.1f}  n={len(taken)}  {target}", flush=True)
 
 
 def crowd(jobs: int, people: int, *, state: str) -> None:
     """People with jobs and media, straight into the tables; the first person holds a tenth of them."""
-    from accounts.models import User
     from django.db import connections
+
+    from accounts.models import User
 
     have = User.objects.count()
     User.objects.bulk_create(

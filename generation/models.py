@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from journal.events import announce
 from journal.models import append_only
-from journal.transactions import step
+from journal.transactions import require_transaction
 from moderation.models import Case
 
 # Every legal arrow of a job, once. A trigger refuses any other.
@@ -167,22 +167,18 @@ class Job(models.Model):
         `fields` are written in the same UPDATE.
         """
         allowed = {source for source in sources if (source, to) in self.ARROWS}
-        with step("job.move"):
-            if to in self.FINAL:
-                fields["finished_at"] = timezone.now()
-            if to != self.State.RUNNING:
-                fields |= {"lease_token": None, "lease_until": None}
-            before = (
-                Job.objects.select_for_update()
-                .filter(pk=self.pk, state__in=allowed)
-                .values_list("state", flat=True)
-                .first()
-            )
-            if before is None:
-                return False
-            Job.objects.filter(pk=self.pk).update(state=to, **fields)
-            JobHistory.objects.create(job=self, from_state=before, to_state=to, reason=reason, actor=actor)
-            announce("job", str(self.pk))
+        require_transaction()
+        if to in self.FINAL:
+            fields["finished_at"] = timezone.now()
+        if to != self.State.RUNNING:
+            fields |= {"lease_token": None, "lease_until": None}
+        row = Job.objects.select_for_update().filter(pk=self.pk, state__in=allowed)
+        before = row.values_list("state", flat=True).first()
+        if before is None:
+            return False
+        Job.objects.filter(pk=self.pk).update(state=to, **fields)
+        JobHistory.objects.create(job=self, from_state=before, to_state=to, reason=reason, actor=actor)
+        announce("job", str(self.pk))
         self.state = to
         for name, value in fields.items():
             setattr(self, name, value)

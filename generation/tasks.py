@@ -7,7 +7,8 @@ from django.conf import settings
 
 from generation import turns
 from generation.actions.drawing import draw as draw_batch
-from generation.engine import Engine, FakeEngine
+from generation.engine import Engine
+from generation.engine.fake import FakeEngine
 from generation.offer import cards, default_card
 from journal.beats import process_name
 

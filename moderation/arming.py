@@ -7,7 +7,8 @@ from celery import bootsteps
 from django.conf import settings
 
 from journal.beats import beat_in_background
-from moderation.classifiers import Armoury, Unarmed
+from moderation.classifiers.armoury import Armoury
+from moderation.signals import Unarmed
 from moderation.rules import policies
 
 QUEUE = "screen"

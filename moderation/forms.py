@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from moderation.rules import policies
+from moderation.rules import in_words, policies
 
 NO_POLICY = "none"
 
@@ -42,7 +42,7 @@ class DecisionForm(ReasonForm):
         field.choices = [
             ("", "Which policy?"),
             (NO_POLICY, "No policy is broken"),
-            *((policy.code, f"{policy.title} · {policy.code}") for policy in policies().policies),
+            *((policy.code, f"{in_words(policy.titles)} · {policy.code}") for policy in policies()),
         ]
 
     def clean(self) -> dict[str, Any]:

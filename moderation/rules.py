@@ -1,13 +1,20 @@
 """The house's policies, read once a process. Changing one asks for a restart, so that one process has one version."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from django.conf import settings
+from django.utils.translation import get_language
 
 from moderation.policy import PolicySet
 
 
 @lru_cache
 def policies() -> PolicySet:
-    """The policies of this process. Raises, naming file and field, when one is written wrongly."""
-    return PolicySet.load(settings.POLICIES)
+    """The policies of this process. Raises PolicyError, naming file and key, when one is written wrongly."""
+    return PolicySet.load(*settings.POLICIES)
+
+
+def in_words(texts: Mapping[str, str]) -> str:
+    """A policy's text in the reader's language, or in English."""
+    return texts.get((get_language() or "en").partition("-")[0], texts["en"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from moderation.models import Case, Decision
-from moderation.rules import policies
+from moderation.rules import in_words, policies
 
 FIELDS = {Case.Subject.PROMPT: "prompt", Case.Subject.UPLOAD: "upload", Case.Subject.MEDIUM: "picture"}
 BY = {
@@ -13,6 +13,15 @@ BY = {
     Decision.ActorKind.CLOCK: "Nobody decided it in time, so it was refused. That is not a judgement of it.",
     Decision.ActorKind.APPEAL: "A person decided this after your appeal.",
     Decision.ActorKind.OWNER: "You took it back.",
+}
+
+# The title where no policy is the reason.
+BARE = {
+    Decision.ActorKind.MACHINE: "Ended before a decision",
+    Decision.ActorKind.MODERATOR: "Refused by a person",
+    Decision.ActorKind.CLOCK: "Not decided in time",
+    Decision.ActorKind.APPEAL: "Refused after an appeal",
+    Decision.ActorKind.OWNER: "Taken back",
 }
 
 
@@ -38,14 +47,14 @@ def statement_of(case: Case) -> Statement | None:
     decision = case.decisions.filter(to_state=case.state).order_by("-pk").first()
     if decision is None:
         return None
-    policy = policies().get(decision.policy_code)
+    policy = policies().named(decision.policy_code)
     return Statement(
         case_id=case.pk,
         field=FIELDS[Case.Subject(case.subject)],
         policy_code=decision.policy_code,
-        title=policy.title if policy else "Not decided in time",
-        sentence=policy.sentence if policy else decision.reason,
-        remedy=policy.remedy if policy else "Ask for it again; nothing was charged.",
+        title=in_words(policy.titles) if policy else BARE[Decision.ActorKind(decision.actor_kind)],
+        sentence=in_words(policy.statement) if policy else decision.reason,
+        remedy=in_words(policy.remedy) if policy else "Ask for it again; nothing was charged.",
         by=BY[Decision.ActorKind(decision.actor_kind)],
         at=decision.created_at,
         policy_version=decision.policy_version,

@@ -2,34 +2,13 @@
 
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-_SCRATCH = tempfile.TemporaryDirectory(prefix="vaglio-tests-")
-DATA = Path(_SCRATCH.name)
-DATA.chmod(0o755)
+from tests.environment import DATA, SCRATCH
 
-# Settings are read when Django is first imported, which is before any fixture runs.
-os.environ |= {
-    "DJANGO_SETTINGS_MODULE": "config.settings",
-    "SECRET_KEY": "tests-only-" + "x" * 50,
-    "DATABASE_URL": "postgresql://vaglio_app@/vaglio",
-    "VAGLIO_DATA": str(DATA / "data"),
-    "VAGLIO_ENGINE": "fake",
-    "VAGLIO_CLASSIFIERS": "fake",
-    "VAGLIO_CATALOGUE": str(ROOT / "tests" / "catalogue"),
-    "BASE_URL": "http://testserver",
-    "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
-    "LEASE_SECONDS": "2",
-    "SWEEP_SECONDS": "0.2",
-    "EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
-    "HF_HUB_OFFLINE": "1",
-}
 TEMPLATE = "vaglio_template"
 
 
@@ -150,4 +129,4 @@ def _close_all() -> None:
 
 
 def pytest_unconfigure() -> None:
-    _SCRATCH.cleanup()
+    SCRATCH.cleanup()

@@ -9,7 +9,7 @@ from accounts.models import User
 from config.celery import app
 from generation import sweep as generation_sweep
 from generation.actions import jobs
-from generation.engine import FakeEngine
+from generation.engine.fake import FakeEngine
 from generation.models import Job
 from generation.offer import check
 from generation.tasks import draw_waiting

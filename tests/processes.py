@@ -62,6 +62,13 @@ class Platform:
             process.send_signal(number)
         process.wait(20)
 
+    def kill_broker(self) -> None:
+        """Kill the broker and wait until it is gone, with every message in it."""
+        pid = self.valkey.pid
+        assert pid is not None
+        os.kill(pid, SIGKILL)
+        until(lambda: not self.valkey.is_running, what="the broker's end")
+
     def died(self, name: str) -> bool:
         """Whether a program ended by itself."""
         return self.running[name].poll() is not None

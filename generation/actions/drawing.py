@@ -10,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
-from moderation.actions import open_case
 
 from generation import turns
 from generation.actions.jobs import drop_medium, fail
@@ -21,6 +20,7 @@ from generation.turns import Batch, line_up, lock_turn, requeue_alone
 from journal import files
 from journal.failpoints import failpoint
 from journal.transactions import step
+from moderation.actions import open_case
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ def draw(batch: Batch, engine: Engine) -> None:
     card = cards().get(batch.model)
     if card is None:
         for job in batch.jobs:
-            fail(job, reason=f"the model {batch.model} is no longer offered")
+            with step("draw.no_card"):
+                fail(job, reason=f"the model {batch.model} is no longer offered")
         return
     media = {
         str(medium.pk): medium

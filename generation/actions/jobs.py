@@ -8,9 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
-from moderation.actions import abandon, open_case
-from moderation.models import Case, Freeze
-from moderation.screening import judge_prompt_now, oldest_pending_age
 
 from accounts.models import User
 from billing import ledger
@@ -20,6 +17,10 @@ from generation.turns import line_up, lock_turn
 from journal import idempotency, outbox
 from journal.events import announce
 from journal.transactions import require_transaction, step
+from moderation.actions import abandon, open_case
+from moderation.models import Case, Freeze
+from moderation.rules import policies
+from moderation.screening import judge_prompt_now, oldest_pending_age
 
 # An OpenAI client that lost an answer sends the same request again within this time.
 RETRY_WINDOW_SECONDS = 15 * 60
@@ -130,7 +131,7 @@ def _remember_attempt(person: User, order: Order, refusal: PromptRefused) -> Non
         person=person,
         field=refusal.field,
         policy_code=refusal.policy_code,
-        policy_version=judge_prompt_now.policy_version(),
+        policy_version=policies().version,
         salt=salt,
         prompt_sha256=hashlib.sha256((salt + order.prompt).encode()).hexdigest(),
     )
@@ -223,27 +224,25 @@ def _lock_cases(job: Job) -> set[int]:
 
 
 def fail(job: Job, *, reason: str) -> bool:
-    """Give a running job up: the machinery failed. Nothing is charged."""
-    with step("generation.fail"):
-        turn = lock_turn(job.person_id)
-        sentence = f"It could not be drawn: {reason}. You were not charged."
-        if not job.move({Job.State.RUNNING}, Job.State.FAILED, reason=reason[:200], failure=sentence[:300]):
-            return False
-        for medium in _undecided(job):
-            _drop(medium, Medium.State.FAILED, reason=reason)
-        line_up(turn)
+    """Give a running job up: the machinery failed. Nothing is charged. In the caller's transaction."""
+    turn = lock_turn(job.person_id)
+    sentence = f"It could not be drawn: {reason}. You were not charged."
+    if not job.move({Job.State.RUNNING}, Job.State.FAILED, reason=reason[:200], failure=sentence[:300]):
+        return False
+    for medium in _undecided(job):
+        _drop(medium, Medium.State.FAILED, reason=reason)
+    line_up(turn)
     return True
 
 
 def refuse(job: Job, *, reason: str) -> bool:
-    """An input of the job was refused: it ends, and its holds are given back."""
-    with step("generation.refuse"):
-        turn = lock_turn(job.person_id)
-        if not job.move({Job.State.CHECKING, Job.State.IN_REVIEW}, Job.State.REFUSED, reason=reason[:200]):
-            return False
-        for medium in _undecided(job):
-            _drop(medium, Medium.State.CANCELLED, reason="its prompt was refused")
-        line_up(turn)
+    """An input of the job was refused: it ends, and its holds are given back. In the deciding transaction."""
+    turn = lock_turn(job.person_id)
+    if not job.move({Job.State.CHECKING, Job.State.IN_REVIEW}, Job.State.REFUSED, reason=reason[:200]):
+        return False
+    for medium in _undecided(job):
+        _drop(medium, Medium.State.CANCELLED, reason="its prompt was refused")
+    line_up(turn)
     return True
 
 

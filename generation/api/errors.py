@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from billing.ledger import NotEnoughCredits
 from django.http import JsonResponse
 
+from billing.ledger import NotEnoughCredits
 from generation.actions.jobs import AccountOnHold, IntakeClosed, PromptRefused, TooManyJobs
 from generation.offer import BadOrder
 from journal.idempotency import KeyReused

@@ -27,5 +27,7 @@ class SteadyConsumer(Consumer):  # type: ignore[misc]
 app = Celery("vaglio")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["generation", "moderation"])
+# By name: the classifiers are loaded by the screening worker alone.
+app.steps["worker"].add("moderation.arming:Arming")
 
 from config import workers  # noqa: E402, F401  (hooks into the worker's start)

@@ -1,5 +1,6 @@
 """Settings, all from the environment. Each variable is explained in docker/env.example."""
 
+import os
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -104,7 +105,7 @@ if WHITENOISE_USE_FINDERS:
 # People
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
-ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "config.adapter.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -127,6 +128,7 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Vaglio <noreply@vaglio.exam
 TLS = BASE_URL.startswith("https://")
 SESSION_COOKIE_SECURE = TLS
 CSRF_COOKIE_SECURE = TLS
+CSRF_FAILURE_VIEW = "web.views.csrf_failure"
 SECURE_SSL_REDIRECT = TLS and env.flag("SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("BEHIND_PROXY", False) else None
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
@@ -180,6 +182,9 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10
 # A child that loads weights says nothing for a while.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 180
 
+# What the free plan grants each month.
+FREE_CREDITS_A_MONTH = env.integer("FREE_CREDITS_A_MONTH", 15, least=1)
+
 # Drawing
 ENGINE = env.choice("VAGLIO_ENGINE", "diffusers", {"diffusers", "fake"})
 CATALOGUE = Path(env.text("VAGLIO_CATALOGUE", str(ROOT / "generation" / "catalogue")))
@@ -197,7 +202,7 @@ API_WAIT_SECONDS = env.seconds("API_WAIT_SECONDS", 300)
 
 # Screening
 CLASSIFIERS = env.choice("VAGLIO_CLASSIFIERS", "house", {"house", "fake"})
-POLICIES = Path(env.text("VAGLIO_POLICIES", str(ROOT / "moderation" / "policies")))
+POLICIES = [Path(folder) for folder in env.text("VAGLIO_POLICIES", str(ROOT / "moderation" / "policies")).split(os.pathsep)]
 # When the oldest pending case is older, intake answers 503 instead of piling up.
 MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
 REVIEW_DEADLINE_SECONDS = env.seconds("REVIEW_DEADLINE_SECONDS", 3 * 24 * 3600, least=1)

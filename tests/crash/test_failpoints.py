@@ -5,16 +5,17 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections
 
-from accounts.models import User
-from generation.actions import jobs
 from generation.models import Job
-from tests import path, places
+from journal.models import IdempotentCall
+from tests import places
+from tests.crash import scenes
 from tests.invariants import assert_nothing_lost
 from tests.people import cast
 
@@ -22,21 +23,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Transactions that are not on the path of a job, with the reason why nothing is killed there.
 OFF_THE_PATH = {
+    "accounts.sign_up": "before any job; a form that got no answer is sent again",
     "demo.seed": "makes the demo's cast; it is run again at the next start",
-    "job.move": "always inside another transaction of the path, which has its own places",
 }
-OUTERMOST_ELSEWHERE = {"job.move"}
 
 
 @pytest.fixture
-def short_leases(settings: object, fresh_database: str) -> Iterator[None]:
+def short_leases(settings: Any, fresh_database: str) -> None:
     """A worker that fell silent is missed after a moment."""
-    settings.LEASE_SECONDS = 0.4  # type: ignore[attr-defined]
-    yield
+    settings.LEASE_SECONDS = 0.4
 
 
-def in_child(work: Callable[[], None], *, kill_at: str = "") -> int:
-    """Do the work in a process of its own, killed at `kill_at`. Returns its signal, or 0 when it came through."""
+def in_child(scene: Callable[[], None], *, kill_at: str = "") -> int:
+    """Play a scene in a process of its own, killed at `kill_at`. Returns its signal, or 0 when it came through."""
     connections.close_all()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -45,7 +44,7 @@ def in_child(work: Callable[[], None], *, kill_at: str = "") -> int:
         status = 1
         try:
             os.environ["VAGLIO_FAILPOINT"] = kill_at
-            work()
+            scene()
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -56,55 +55,6 @@ def in_child(work: Callable[[], None], *, kill_at: str = "") -> int:
         return os.WTERMSIG(status)
     assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback stands above"
     return 0
-
-
-def whole_path() -> None:
-    """Everything that the processes of Vaglio do for a handful of jobs: each verb of the path at least once.
-
-    Orders carry idempotency keys, as a client that lost an answer would send them again.
-    """
-    alice, carol, bob = (User.objects.get(email=f"{name}@example.org") for name in ("alice", "carol", "bob"))
-    first = path.submit(alice, "a red apple on blue", key="one", n=2)
-    path.submit(carol, "a green pear on white", key="two")
-    path.submit(alice, "fault:nan a ghost", key="three")
-    path.submit(carol, "verdict:review a doubtful apple", key="four")
-    path.submit(carol, "verdict:block a forbidden apple", key="five")
-    cancelled = path.submit(alice, "a boat on yellow", key="six")
-    jobs.cancel(cancelled, actor=alice)
-    path.work(relay=True)
-    assert first.pk
-    decide_reviews(bob)
-    path.sweep()
-    path.work()
-
-
-def decide_reviews(bob: User) -> None:
-    """Bob clears the first case that waits for him and refuses the others."""
-    from moderation.actions import claim_next, decide
-
-    while case := claim_next(bob):
-        decide(case, moderator=bob, to="cleared", policy_code="", reason="it is an apple")
-
-
-def seal_all() -> None:
-    from django.conf import settings
-
-    from journal.seal import HeadFile, seal_new_lines
-
-    seal_new_lines(HeadFile(settings.AUDIT_HEAD_FILE))
-
-
-def recover() -> None:
-    """What a restarted Vaglio does: clients ask again, leases end, sweepers sweep, until every job is final."""
-    whole_path()
-
-    def ended() -> bool:
-        path.sweep()
-        path.work()
-        decide_reviews(User.objects.get(email="bob@example.org"))
-        return not Job.objects.open().exists()
-
-    path.until(ended, seconds=30, what="the end of every job")
 
 
 def on_the_path() -> list[str]:
@@ -118,15 +68,13 @@ def on_the_path() -> list[str]:
 @pytest.mark.parametrize("place", on_the_path())
 def test_a_kill_here_loses_nothing(place: str, short_leases: None) -> None:
     cast()
-
-    def work() -> None:
-        whole_path()
-        seal_all()
-
-    assert in_child(work, kill_at=place) == signal.SIGKILL, f"{place} was never reached"
-    in_child(recover)
+    killed_by = in_child(scenes.reaching(place), kill_at=place)
+    assert killed_by == signal.SIGKILL, f"{place} was never reached"
+    in_child(scenes.to_the_end)
     assert_nothing_lost()
-    assert Job.objects.count() == 6, "an order took effect twice, or not at all"
+    keys = set(IdempotentCall.objects.values_list("key", flat=True))
+    assert set(scenes.ORDERS) <= keys
+    assert Job.objects.count() == len(keys), "an order took effect twice, or not at all"
 
 
 def test_at_least_25_places_are_named_and_architecture_lists_each() -> None:

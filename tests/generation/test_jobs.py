@@ -13,7 +13,7 @@ from django.db import connections
 from accounts.models import User
 from billing import ledger
 from generation.actions import jobs
-from generation.engine import FakeEngine
+from generation.engine.fake import FakeEngine
 from generation.models import JOB_ARROWS, Job, Medium, RefusedAttempt
 from generation.tasks import draw_waiting
 from generation.turns import Affinity, claim

@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from accounts import keys, roles
 from accounts.models import ApiKey, User
 from billing import ledger
+from billing.allowances import allow_monthly
 from journal.transactions import step
 
 PASSWORD = "sieve-the-day"  # noqa: S105  (the demo's, on loopback only, and printed at every start)
@@ -21,7 +21,7 @@ CAST = {
     "billing admin": ("bruno@demo.example", "billing_admin"),
     "operator": ("olga@demo.example", "operator"),
 }
-CREDITS = 400
+CREDITS_A_MONTH = 400
 
 
 class Command(BaseCommand):
@@ -41,7 +41,7 @@ class Command(BaseCommand):
                 if group:
                     roles.give(person, group)
                 else:
-                    self.grant(person)
+                    allow_monthly(ledger.wallet_of(person), CREDITS_A_MONTH)
                 accounts.append({"role": role, "email": email, "password": PASSWORD})
             secret = self.api_key(User.objects.get(email=CAST["subscriber"][0]))
         self.stdout.write(json.dumps({"accounts": accounts, "api_key": secret}))
@@ -51,19 +51,6 @@ class Command(BaseCommand):
         person = User.objects.filter(email=email).first() or User.objects.create_user(email, PASSWORD)
         EmailAddress.objects.get_or_create(user=person, email=email, defaults={"verified": True, "primary": True})
         return person
-
-    @staticmethod
-    def grant(person: User) -> None:
-        """This month's demo credits, once a month."""
-        month = f"{timezone.now():%Y-%m}"
-        ledger.grant(
-            ledger.wallet_of(person),
-            CREDITS,
-            source="grant",
-            key=f"demo:{person.pk}:{month}",
-            expires_at=None,
-            reason=f"Demo credits for {month}",
-        )
 
     @staticmethod
     def api_key(person: User) -> str:

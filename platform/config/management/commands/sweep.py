@@ -40,6 +40,7 @@ class Command(BaseCommand):
     EACH_HOUR: tuple[Callable[[], object], ...] = (
         billing.expire_lots,
         billing.grant_monthly,
+        billing.report_stranded_holds,
         forget_old,
     )
 

@@ -1,9 +1,15 @@
-"""What allauth asks us."""
+"""What allauth asks us, and the credits that whoever signs up begins with."""
+
+from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.http import HttpRequest
 
 from accounts.models import User
+from billing import ledger
+from billing.allowances import allow_monthly
+from journal.transactions import step
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -20,3 +26,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def clean_email(self, email: str) -> str:
         return str(super().clean_email(email)).lower()
+
+    def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
+        """Make the person and their monthly credits together."""
+        with step("accounts.sign_up"):
+            person: User = super().save_user(request, user, form, commit)
+            if commit:
+                allow_monthly(ledger.wallet_of(person), settings.FREE_CREDITS_A_MONTH)
+        return person

@@ -1,0 +1,228 @@
+"""Hold and capture through Django, beside the same statements through plain psycopg. Target: at least x0.4.
+
+The statements are recorded from one pair through Django and replayed by psycopg with other values, so that both send
+the same. Clients are processes; rounds alternate, so that a noisy neighbour disturbs both alike.
+"""
+
+import enum
+import multiprocessing
+import random
+import sys
+import time
+import uuid
+from typing import Any
+
+from benchmarks.world import world
+
+WALLETS = 1_000
+PAST_PAIRS = 20_000
+CLIENTS = 4
+ROUNDS = 3
+SECONDS = 4.0
+PRICE = 4
+
+Statements = list[tuple[str, Any]]
+# What differs from pair to pair: wallet, its two accounts, its lot, and everything that the database numbers.
+Ids = tuple[int, int, int, int]
+
+
+# So many pairs that went before, as whole transfers; the first person has every tenth.
+PAST = """
+    DROP TABLE IF EXISTS past;
+    CREATE TEMP TABLE past AS
+    SELECT 'past:' || n AS cause, wallet.*, (SELECT id FROM billing_lot WHERE wallet_id = wallet.id) AS lot
+      FROM generate_series(%s, %s) n
+      JOIN (SELECT *, row_number() OVER (ORDER BY id) - 1 AS place FROM billing_wallet) wallet
+        ON wallet.place = CASE WHEN n %% 10 = 0 THEN 0 ELSE n %% %s END;
+    INSERT INTO billing_transfer (key, digest, kind, wallet_id, cause, reason, created_at, effective_at)
+    SELECT cause || ':' || kind, '', kind, id, cause, '', now(), now()
+      FROM past, unnest(ARRAY['hold', 'capture']) kind ORDER BY cause, kind DESC;
+    INSERT INTO billing_entry (transfer_id, account_id, lot_id, amount)
+    SELECT transfer.id, CASE WHEN sign < 0 AND kind = 'hold' THEN available_id
+                             WHEN sign > 0 AND kind = 'capture' THEN -2 ELSE held_id END, lot, sign * 4
+      FROM past JOIN billing_transfer transfer USING (cause), (VALUES (-1), (1)) side (sign)
+     ORDER BY transfer.id, sign;
+    INSERT INTO billing_hold (cause, wallet_id, amount, state, opened_at, expires_at, opened_by_id)
+    SELECT cause, past.id, 4, 'open', now(), now(), transfer.id
+      FROM past JOIN billing_transfer transfer USING (cause) WHERE kind = 'hold';
+    UPDATE billing_hold hold SET state = 'captured', closed_at = now(), closed_by_id = transfer.id
+      FROM past JOIN billing_transfer transfer USING (cause)
+     WHERE hold.cause = past.cause AND kind = 'capture'
+"""
+
+
+def fill() -> list[Ids]:
+    """Wallets with one large lot each, and a past of which the first person has a tenth."""
+    from django.db import connections
+
+    from accounts.models import User
+    from billing import ledger
+    from billing.models import Lot, Wallet
+    from journal.transactions import step
+
+    with connections["owner"].cursor() as cursor:
+        # Ids of different tables never look alike, so that a recorded value can be told by itself.
+        for place, table in enumerate(("account", "lot", "transfer", "hold"), start=1):
+            cursor.execute(f"ALTER SEQUENCE billing_{table}_id_seq RESTART {place * 10_000_000}")
+    users = User.objects.bulk_create(User(email=f"p{n}@bench.example", password="!") for n in range(WALLETS))
+    with step("bench.fill"):
+        for user in users:
+            wallet = ledger.wallet_of(user)
+            key = f"bench:{wallet.pk}"
+            ledger.grant(wallet, 10**9, source="grant", key=key, expires_at=None, reason="bench")
+    with connections["owner"].cursor() as cursor:
+        # Triggers plan their queries once: on tables that look empty they would choose to read them whole.
+        cursor.execute("ANALYZE")
+        for first in range(0, PAST_PAIRS, 1_000):
+            cursor.execute(PAST, [first + 1, first + 1_000, WALLETS])
+        cursor.execute("VACUUM ANALYZE")
+    lots = dict(Lot.objects.values_list("wallet", "pk"))
+    return [(w.pk, w.available_id, w.held_id, lots[w.pk]) for w in Wallet.objects.order_by("pk")]
+
+
+def pair(wallet: Any, cause: str) -> None:
+    """What the path of a job does with money, in its two transactions."""
+    from billing import ledger
+    from journal.transactions import step
+
+    with step("bench.hold"):
+        ledger.hold(wallet, {cause: PRICE})
+    with step("bench.capture"):
+        ledger.capture(cause)
+
+
+def record(ids: list[Ids]) -> tuple[Statements, Statements]:
+    """The statements of one pair, with a name in place of each value that differs from pair to pair."""
+    from django.db import connection
+
+    from billing.models import Hold, Wallet
+
+    taken: Statements = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        taken.append((sql, params))
+        return execute(sql, params, many, context)
+
+    last = ids[-1]
+    cause = "bench:recorded"
+    wallet = Wallet.objects.get(pk=last[0])
+    with connection.execute_wrapper(note):
+        pair(wallet, cause)
+    hold = Hold.objects.get(cause=cause)
+    names: dict[Any, str] = {
+        **dict(zip(last, ("wallet", "available", "held", "lot"), strict=True)),
+        hold.pk: "hold",
+        hold.opened_by_id: "opened_by",
+        hold.closed_by_id: "closed_by",
+        cause: "cause",
+        f"{cause}:hold": "hold_key",
+        f"{cause}:capture": "capture_key",
+    }
+    assert len(names) == 10, "two ids of the recorded pair are the same number; they could not be told apart"
+
+    def named(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [named(part) for part in value]
+        if isinstance(value, enum.Enum):
+            value = value.value
+        return ("name", names[value]) if value in names and not isinstance(value, bool) else value
+
+    statements = [(sql, named(params)) for sql, params in taken]
+    # The first statement that knows the hold begins the second transaction.
+    cut = next(
+        n
+        for n, (sql, _) in enumerate(statements)
+        if n and sql.startswith("SELECT") and "closed_by" in sql and "FOR NO KEY UPDATE" in sql
+    )
+    return statements[:cut], statements[cut:]
+
+
+def replay(connection: Any, statements: Statements, values: dict[str, Any]) -> None:
+    """Send recorded statements in one transaction, learning the ids that inserts return."""
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(part) for part in value]
+        return values[value[1]] if isinstance(value, tuple) else value
+
+    with connection.transaction():
+        for sql, params in statements:
+            cursor = connection.execute(sql, filled(params))
+            rows = cursor.fetchall() if cursor.description else []
+            if sql.startswith('INSERT INTO "billing_transfer"'):
+                values["closed_by" if "opened_by" in values else "opened_by"] = rows[0][0]
+            elif sql.startswith('INSERT INTO "billing_hold"'):
+                values["hold"] = rows[0][0]
+
+
+def client(how: str, seed: int, ids: list[Ids], recorded: tuple[Statements, Statements], gate: Any, done: Any) -> None:
+    """One process that makes pairs for SECONDS and says how many. A tenth of them are the first person's."""
+    import django
+
+    django.setup()
+    import psycopg
+    from django.db import connection
+
+    from billing.models import Wallet
+
+    dice = random.Random(seed)
+    wallets = {wallet.pk: wallet for wallet in Wallet.objects.all()}
+    connection.ensure_connection()
+    raw = connection.connection
+    assert raw is not None
+    info = raw.info
+    plain = psycopg.connect(raw.info.dsn, password=info.password, autocommit=True)
+    gate.wait()
+    end = time.monotonic() + SECONDS
+    count = 0
+    while time.monotonic() < end:
+        wallet, available, held, lot = ids[0] if dice.random() < 0.1 else dice.choice(ids)
+        cause = f"bench:{uuid.uuid4()}"
+        if how == "django":
+            pair(wallets[wallet], cause)
+        else:
+            values = {
+                **{"wallet": wallet, "available": available, "held": held, "lot": lot, "cause": cause},
+                **{"hold_key": f"{cause}:hold", "capture_key": f"{cause}:capture"},
+            }
+            for statements in recorded:
+                replay(plain, statements, values)
+        count += 1
+    done.put(count)
+
+
+def rate(how: str, seed: int, ids: list[Ids], recorded: tuple[Statements, Statements]) -> float:
+    """Pairs a second, of all clients together."""
+    context = multiprocessing.get_context("spawn")
+    gate, done = context.Barrier(CLIENTS), context.Queue()
+    clients = [context.Process(target=client, args=(how, seed + n, ids, recorded, gate, done)) for n in range(CLIENTS)]
+    for process in clients:
+        process.start()
+    made = sum(done.get(timeout=30) for _ in clients)
+    for process in clients:
+        process.join()
+    return made / SECONDS
+
+
+def main() -> int:
+    with world():
+        from billing.verify import differences
+
+        ids = fill()
+        recorded = record(ids)
+        rates: dict[str, list[float]] = {"psycopg": [], "django": []}
+        for turn in range(ROUNDS):
+            for how, found in rates.items():
+                found.append(rate(how, 100 * turn, ids, recorded))
+        for how, found in rates.items():
+            each = "  ".join(f"{value:7.1f}" for value in found)
+            print(f"{f'hold + capture, {how}, {CLIENTS} clients':<44} {each}  pairs/s")
+        ratio = sum(rates["django"]) / sum(rates["psycopg"])
+        print(f"{'django beside psycopg':<44} x{ratio:6.2f}  target x0.40  {sum(map(len, recorded))} statements a pair")
+        wrong = [str(difference) for difference in differences()]
+        print(f"{'differences found by verify':<44} {len(wrong)}")
+        return 0 if not wrong else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

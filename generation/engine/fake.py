@@ -1,0 +1,89 @@
+"""An engine without weights, shipped for tests and for people who build on Vaglio. It draws what words tell it to.
+
+Words in a prompt that it obeys:
+
+- `verdict:review|block|severe|nan|crash|kill` paints the mark that the fake classifiers read.
+- `fault:nan`, `fault:constant` come out as no picture; `fault:error` raises; `fault:kill` ends the process, as
+  running out of memory does.
+- `slow:SECONDS` waits so long at each step.
+"""
+
+import hashlib
+import os
+import re
+import signal
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generation.engine.cards import ModelCard
+from generation.engine.checks import picture_of
+from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep
+
+# Painted into the upper left corner: the fake classifiers know what each means.
+MARKS = {
+    "review": (200, 10, 0),
+    "block": (200, 20, 0),
+    "severe": (200, 30, 0),
+    "nan": (200, 40, 0),
+    "crash": (200, 50, 0),
+    "kill": (200, 60, 0),
+}
+MARK_SIDE = 4
+
+
+class FakeEngine:
+    """Draws coloured stripes from prompt and seed, step by step like a real one."""
+
+    def __init__(self) -> None:
+        self._loaded: str | None = None
+
+    @property
+    def loaded(self) -> str | None:
+        return self._loaded
+
+    def warm(self, card: ModelCard) -> None:
+        self._loaded = card.name
+
+    def draw(self, card: ModelCard, items: Sequence[DrawItem], *, on_step: OnStep) -> list[Drawn | NotDrawn]:
+        """Count the steps, ask about each, then paint."""
+        self.warm(card)
+        steps = items[0].steps
+        pause = max((float(found) for item in items for found in _words("slow", item)), default=0.0)
+        cancelled: set[str] = set()
+        for step in range(1, steps + 1):
+            if pause:
+                time.sleep(pause)
+            cancelled |= set(on_step(step, steps))
+            if len(cancelled) == len(items):
+                break
+        return [
+            NotDrawn(item.key, "cancelled") if item.key in cancelled else picture_of(item.key, _pixels(item))
+            for item in items
+        ]
+
+
+def _words(what: str, item: DrawItem) -> list[str]:
+    return re.findall(rf"\b{what}:([\w.]+)", item.prompt)
+
+
+def _pixels(item: DrawItem) -> NDArray[np.floating]:
+    faults = _words("fault", item)
+    if "kill" in faults:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "error" in faults:
+        raise RuntimeError("the engine was asked to fail")
+    shape = (item.height, item.width, 3)
+    if "constant" in faults:
+        return np.full(shape, 0.5)
+    seed = hashlib.sha256(f"{item.seed}/{item.prompt}".encode()).digest()
+    colours = np.frombuffer(seed[:24], np.uint8).reshape(8, 3) / 255
+    pixels = colours[np.arange(item.height) * 8 // item.height][:, None].repeat(item.width, axis=1).reshape(shape)
+    pixels = pixels * np.linspace(0.6, 1, item.width)[None, :, None]
+    for verdict in _words("verdict", item):
+        pixels[:MARK_SIDE, :MARK_SIDE] = np.array(MARKS[verdict]) / 255
+    if "nan" in faults:
+        pixels[0, 0, 0] = np.nan
+    return pixels

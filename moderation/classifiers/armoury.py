@@ -1,0 +1,83 @@
+"""All classifiers of a screening process: loaded together or not at all."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moderation.signals import ItemFault, PictureClassifier, Signal, Unarmed
+from moderation.lexicon import judge_prompt
+from moderation.policy import LEXICON, PolicySet
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# A picture whose brightest and darkest value lie closer than this (of 255) shows nothing that could be judged.
+LEAST_SPREAD = 2
+
+
+class Armoury:
+    """The classifiers of this process. Made by `load` only, so that one which is missing is never overlooked."""
+
+    def __init__(self, pictures: Sequence[PictureClassifier], policies: PolicySet) -> None:
+        self._pictures = tuple(pictures)
+        self._policies = policies
+
+    @classmethod
+    def load(cls, kind: str, *, weights: Path, policies: PolicySet) -> "Armoury":
+        """Load every classifier: `house` for the real ones, `fake` for those that read the fake engine's marks.
+
+        Raises Unarmed, naming each that could not be loaded and why; ValueError for an unknown kind.
+        """
+        classifiers: list[PictureClassifier]
+        if kind == "fake":
+            from moderation.classifiers.fake import FakePictureClassifier
+
+            classifiers = [FakePictureClassifier(policies)]
+        elif kind == "house":
+            from moderation.classifiers.house_clip import HouseClip
+            from moderation.classifiers.nsfw import OpenNsfw
+
+            classifiers = [HouseClip(weights / "house-clip", policies), OpenNsfw()]
+        else:
+            raise ValueError(f"There are no classifiers {kind!r}; there are house and fake.")
+        missing = {}
+        for classifier in classifiers:
+            try:
+                classifier.load()
+            except Exception as error:
+                missing[classifier.name] = f"{type(error).__name__}: {error}"
+        if missing:
+            raise Unarmed(missing)
+        return cls(classifiers, policies)
+
+    def __str__(self) -> str:
+        names = [f"{one.name} {one.version[:8]}" for one in self._pictures]
+        return ", ".join([*names, LEXICON])
+
+    def required(self, subject: str) -> frozenset[str]:
+        """Which classifiers must have spoken about such a subject."""
+        if subject == "prompt":
+            return frozenset({LEXICON})
+        return frozenset(one.name for one in self._pictures)
+
+    def screen_prompts(self, prompts: Sequence[tuple[str, str]]) -> list[list[Signal]]:
+        """The signals of each (prompt, negative prompt)."""
+        return [judge_prompt(prompt, negative, self._policies) for prompt, negative in prompts]
+
+    def screen_pictures(self, pictures: Sequence["Image.Image"]) -> list[list[Signal]]:
+        """The signals of each picture, all classifiers together. Raises ItemFault for one that none should judge."""
+        for index, picture in enumerate(pictures):
+            spreads = [high - low for low, high in picture.convert("RGB").getextrema()]  # type: ignore[misc]
+            if max(spreads) < LEAST_SPREAD:
+                raise ItemFault(index, "every pixel has the same colour")
+        found: list[list[Signal]] = [[] for _ in pictures]
+        for classifier in self._pictures:
+            answers = classifier.screen(pictures)
+            if len(answers) != len(pictures):
+                raise RuntimeError(f"{classifier.name} gave {len(answers)} answers for {len(pictures)} pictures.")
+            for index, (signals, answer) in enumerate(zip(found, answers, strict=True)):
+                if any(not math.isfinite(signal.score) for signal in answer):
+                    raise ItemFault(index, f"{classifier.name} gave a score that is no number")
+                signals.extend(answer)
+        return found

@@ -1,0 +1,252 @@
+"""The policies of the house: one TOML file each, read into plain values. Knows neither Django nor torch."""
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+SEVERITIES = {"low": 0, "medium": 1, "high": 2, "severe": 3}
+SUBJECTS = ("prompt", "upload", "medium")
+LANGUAGES = ("en", "it")
+LEXICON = "lexicon"
+
+
+class PolicyError(Exception):
+    """A policy is written wrongly. The message names the file, the key, and what to do."""
+
+    def __init__(self, file: str, key: str, what: str) -> None:
+        super().__init__(f"{file}: {key} {what}")
+        self.file = file
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score of which signal on a policy asks a person, or blocks. Scores and thresholds are 0..1.
+
+    Bound to one model, and to one version of it where `version` is given (the beginning of its hash): a score
+    from any other is no answer. `block` None means that this signal alone never blocks.
+    """
+
+    signal: str
+    model: str
+    version: str
+    subjects: tuple[str, ...]
+    review: float
+    block: float | None
+
+
+@dataclass(frozen=True)
+class Concept:
+    """What a zero-shot classifier compares a picture with, and how the margin becomes a score.
+
+    margin = best similarity to an exemplar - best similarity to a look-alike, each a cosine in -1..1;
+    score = sigmoid((margin - bias) / temperature). Fitted on one model, see docs/house-models.md.
+    """
+
+    exemplars: tuple[str, ...]
+    lookalikes: tuple[str, ...]
+    bias: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Words:
+    """Terms of the lexicon, by what they ask for; `harmless` are phrases that excuse the terms inside them.
+
+    `together` refuses only what has a term of each of its groups.
+    """
+
+    review: tuple[str, ...]
+    block: tuple[str, ...]
+    together: tuple[tuple[str, ...], ...]
+    harmless: tuple[str, ...]
+    names: bool
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One rule of the house. Texts by language; severity 0 (low) to 3 (severe)."""
+
+    code: str
+    severity: int
+    title: str
+    titles: Mapping[str, str]
+    statement: Mapping[str, str]
+    remedy: Mapping[str, str]
+    thresholds: tuple[Threshold, ...]
+    words: Words | None
+    concept: Concept | None
+
+
+@dataclass(frozen=True)
+class PolicySet:
+    """All policies, by code. `version` is a sha256 over everything that they say."""
+
+    policies: tuple[Policy, ...]
+    version: str
+
+    @classmethod
+    def load(cls, *folders: Path) -> "PolicySet":
+        """Read every policy of the folders. Raises PolicyError; no policy at all is an error too."""
+        policies: dict[str, Policy] = {}
+        for path in sorted(path for folder in folders for path in folder.glob("*.toml")):
+            policy = _Reader(path).policy()
+            if policy.code in policies:
+                raise PolicyError(path.name, "code", f"{policy.code!r} is taken by another file. Choose another.")
+            policies[policy.code] = policy
+        if not policies:
+            where = ", ".join(str(folder) for folder in folders)
+            raise PolicyError(where, "the folder", "has no policy (*.toml). Without policies nothing can be judged.")
+        ordered = tuple(policies[code] for code in sorted(policies))
+        content = json.dumps([asdict(policy) for policy in ordered], sort_keys=True)
+        return cls(ordered, hashlib.sha256(content.encode()).hexdigest())
+
+    def __iter__(self) -> Iterator[Policy]:
+        return iter(self.policies)
+
+    def named(self, code: str) -> Policy | None:
+        """The policy of this code, None when the house has none such any more."""
+        return next((policy for policy in self.policies if policy.code == code), None)
+
+    def thresholds(self, subject: str) -> Iterator[tuple[Policy, Threshold]]:
+        """Every threshold that judges such a subject, with its policy."""
+        for policy in self.policies:
+            for threshold in policy.thresholds:
+                if subject in threshold.subjects:
+                    yield policy, threshold
+
+
+class _Reader:
+    """Reads one file; every key is taken once, and what nobody took is a typo."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.name
+        try:
+            self.top: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise PolicyError(self.file, "the file", f"is not valid TOML: {error}") from error
+
+    def policy(self) -> Policy:
+        top = self.top
+        code = self.text(top, "code")
+        if not all(part.isidentifier() for part in code.split(".")):
+            raise PolicyError(self.file, "code", f"must be words joined by dots, not {code!r}.")
+        severity = self.text(top, "severity")
+        if severity not in SEVERITIES:
+            raise PolicyError(self.file, "severity", f"is {severity!r}; known are {', '.join(SEVERITIES)}.")
+        titles = self.texts(top, "title")
+        policy = Policy(
+            code=code,
+            severity=SEVERITIES[severity],
+            title=titles["en"],
+            titles=titles,
+            statement=self.texts(top, "statement"),
+            remedy=self.texts(top, "remedy"),
+            words=(words := self.words(top.pop("words", None))),
+            concept=(concept := self.concept(top.pop("concept", None))),
+            thresholds=self.thresholds(top.pop("thresholds", []), code, words),
+        )
+        self.end(top, "")
+        if concept and not any(threshold.model == "house-clip" for threshold in policy.thresholds):
+            raise PolicyError(self.file, "concept", "has no threshold for the model house-clip.")
+        if not policy.thresholds:
+            raise PolicyError(self.file, "thresholds", "are missing, and so are words: it would judge nothing.")
+        return policy
+
+    def text(self, table: dict[str, Any], key: str, prefix: str = "") -> str:
+        value = self.take(table, key, prefix)
+        if not isinstance(value, str) or not value.strip():
+            raise PolicyError(self.file, prefix + key, f"must be a text, not {value!r}.")
+        return value.strip()
+
+    def texts(self, table: dict[str, Any], key: str) -> dict[str, str]:
+        """A text in each language."""
+        inner = self.take(table, key, "")
+        if not isinstance(inner, dict):
+            raise PolicyError(self.file, key, f"must have a text for each of {', '.join(LANGUAGES)}.")
+        found = {language: self.text(inner, language, f"{key}.") for language in LANGUAGES}
+        self.end(inner, f"{key}.")
+        return found
+
+    def take(self, table: dict[str, Any], key: str, prefix: str) -> Any:
+        if key not in table:
+            raise PolicyError(self.file, prefix + key, "is missing.")
+        return table.pop(key)
+
+    def end(self, table: Mapping[str, Any], prefix: str) -> None:
+        for key in table:
+            raise PolicyError(self.file, prefix + key, "is not known. Is it a typo?")
+
+    def list_of_text(self, value: Any, key: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+            raise PolicyError(self.file, key, "must be a list of texts.")
+        return tuple(value)
+
+    def words(self, table: Any) -> Words | None:
+        if table is None:
+            return None
+        found = {key: self.list_of_text(table.pop(key, []), f"words.{key}") for key in ("review", "block", "harmless")}
+        together = table.pop("together", [])
+        if not isinstance(together, list) or len(together) == 1:
+            raise PolicyError(self.file, "words.together", "must be two or more lists of texts.")
+        groups = tuple(self.list_of_text(group, "words.together") for group in together)
+        names = table.pop("names", False)
+        if not isinstance(names, bool):
+            raise PolicyError(self.file, "words.names", "must be true or false.")
+        self.end(table, "words.")
+        return Words(**found, together=groups, names=names)
+
+    def concept(self, table: Any) -> Concept | None:
+        if table is None:
+            return None
+        concept = Concept(
+            exemplars=self.list_of_text(self.take(table, "exemplars", "concept."), "concept.exemplars"),
+            lookalikes=self.list_of_text(self.take(table, "lookalikes", "concept."), "concept.lookalikes"),
+            bias=self.number(table, "bias", "concept.", -2, 2),
+            temperature=self.number(table, "temperature", "concept.", 1e-4, 10),
+        )
+        self.end(table, "concept.")
+        return concept
+
+    def number(self, table: dict[str, Any], key: str, prefix: str, least: float, most: float) -> float:
+        value = self.take(table, key, prefix)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise PolicyError(self.file, prefix + key, f"must be a number, not {value!r}.")
+        if not least <= value <= most:
+            raise PolicyError(self.file, prefix + key, f"must be from {least:g} to {most:g}, not {value:g}.")
+        return float(value)
+
+    def thresholds(self, rows: Any, code: str, words: Words | None) -> tuple[Threshold, ...]:
+        if not isinstance(rows, list):
+            raise PolicyError(self.file, "thresholds", "must be a list of tables, [[thresholds]].")
+        found = [self.threshold(row) for row in rows]
+        if words is not None:
+            # The lexicon's own scale: 0 nothing, 0.6 a word to review, 1 a word to block.
+            found.append(Threshold(code, LEXICON, "", ("prompt",), review=0.5, block=0.9))
+        return tuple(found)
+
+    def threshold(self, row: dict[str, Any]) -> Threshold:
+        prefix = "thresholds."
+        subjects = self.list_of_text(self.take(row, "subjects", prefix), "thresholds.subjects")
+        for subject in subjects:
+            if subject not in SUBJECTS:
+                raise PolicyError(
+                    self.file, "thresholds.subjects", f"names {subject!r}; known are {', '.join(SUBJECTS)}."
+                )
+        threshold = Threshold(
+            signal=self.text(row, "signal", prefix),
+            model=self.text(row, "model", prefix),
+            version=self.text(row, "version", prefix) if "version" in row else "",
+            subjects=subjects,
+            review=self.number(row, "review", prefix, 0, 1),
+            block=self.number(row, "block", prefix, 0, 1) if "block" in row else None,
+        )
+        self.end(row, prefix)
+        if threshold.block is not None and threshold.review > threshold.block:
+            raise PolicyError(self.file, "thresholds.review", "must not lie above thresholds.block.")
+        return threshold

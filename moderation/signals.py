@@ -1,0 +1,58 @@
+"""What classifiers say, and the two ways in which they fail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One named score, 0 (nothing) to 1 (certain), from one model of one version (a hash of its weights).
+
+    field and words are for prompts: where it was found, and which words.
+    """
+
+    name: str
+    score: float
+    model: str
+    version: str
+    field: str = ""
+    words: tuple[str, ...] = ()
+
+
+class MachineryFault(Exception):
+    """The classifiers cannot work now. No item is to blame; try again later."""
+
+
+class ItemFault(Exception):
+    """One item cannot be judged. `index` is its place in what was given; the others are not touched."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(f"item {index}: {why}")
+        self.index = index
+        self.why = why
+
+
+class Unarmed(Exception):
+    """Required classifiers could not be loaded. Whoever sees this must not screen."""
+
+    def __init__(self, missing: dict[str, str]) -> None:
+        reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        super().__init__(f"classifiers are missing, so nothing can be screened ({reasons})")
+        self.missing = missing
+
+
+class PictureClassifier(Protocol):
+    """Looks at pictures. Loaded once; called from one thread."""
+
+    name: str
+    version: str
+
+    def load(self) -> None:
+        """Load the weights, checked. Raises any exception; the armoury turns it into Unarmed."""
+
+    def screen(self, pictures: Sequence["Image.Image"]) -> list[list[Signal]]:
+        """The signals of each RGB picture, in order. Raises ItemFault for one that it cannot judge."""

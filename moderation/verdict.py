@@ -1,0 +1,111 @@
+"""What the policies say of signals: a pure function, and the only place where a score becomes a verdict."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from moderation.signals import Signal
+from moderation.policy import PolicySet
+
+Outcome = Literal["clear", "review", "block"]
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """One reason for a verdict: which policy, which signal, which score over which threshold.
+
+    action is `review` or `block`; `unscreened` where a signal that the policy needs did not come, and then
+    score is None.
+    """
+
+    policy_code: str
+    signal: str
+    score: float | None
+    threshold: float
+    action: Literal["review", "block", "unscreened"]
+    severity: int
+    why: str = ""
+    field: str = ""
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome, and every reason for it, the worst first. severity is that of the worst reason, 0 to 3."""
+
+    outcome: Outcome
+    triggers: tuple[Trigger, ...]
+    severity: int
+
+    @property
+    def is_unscreened(self) -> bool:
+        """Something that had to speak did not."""
+        return any(trigger.action == "unscreened" for trigger in self.triggers)
+
+
+def judge(policies: PolicySet, subject: str, signals: Sequence[Signal], required: Collection[str]) -> Verdict:
+    """Judge one subject. Fails closed: it is clear only if everything that must speak spoke, and nothing was over.
+
+    1. For each threshold of each policy: every signal of that name and model. None, not a finite number in 0..1,
+       or from another version than the threshold was calibrated for, is `unscreened`, which asks a person.
+    2. The same for each classifier that is required and gave no signal at all.
+    3. Block outweighs review, review outweighs clear. More signals never make it milder.
+    """
+    triggers: list[Trigger] = []
+    for policy, threshold in policies.thresholds(subject):
+        given = [one for one in signals if (one.name, one.model) == (threshold.signal, threshold.model)]
+        unsure = [why for one in given if (why := _unusable(one, threshold.version))]
+        if not given:
+            unsure = [f"{threshold.model} gave no score for it"]
+        triggers += [
+            Trigger(policy.code, threshold.signal, None, threshold.review, "unscreened", policy.severity, why)
+            for why in unsure
+        ]
+        for one in given:
+            if _unusable(one, threshold.version):
+                continue
+            if threshold.block is not None and one.score >= threshold.block:
+                action: Literal["review", "block"] = "block"
+                over = threshold.block
+            elif one.score >= threshold.review:
+                action, over = "review", threshold.review
+            else:
+                continue
+            triggers.append(
+                Trigger(
+                    policy.code,
+                    one.name,
+                    one.score,
+                    over,
+                    action,
+                    policy.severity,
+                    field=one.field,
+                    words=one.words,
+                )
+            )
+    spoke = {one.model for one in signals}
+    triggers += [
+        Trigger("", name, None, 0.0, "unscreened", 0, f"{name} did not look at it")
+        for name in sorted(set(required) - spoke)
+    ]
+    weight = {"block": 2, "review": 1, "unscreened": 0}
+    triggers.sort(key=lambda trigger: (-weight[trigger.action], -trigger.severity, trigger.policy_code))
+    if not triggers:
+        return Verdict("clear", (), 0)
+    blocks = [trigger for trigger in triggers if trigger.action == "block"]
+    reasons = blocks or [trigger for trigger in triggers if trigger.action == "review"]
+    severity = max((trigger.severity for trigger in reasons), default=0)
+    return Verdict("block" if blocks else "review", tuple(triggers), severity)
+
+
+def _unusable(signal: Signal, version: str) -> str:
+    """Why a score is no answer; nothing when it is one. NaN compares false with everything, so it is asked for."""
+    score = signal.score
+    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        return f"{signal.model} gave {score!r}, which is no number"
+    if not 0 <= score <= 1:
+        return f"{signal.model} gave {score!r}, which is not between 0 and 1"
+    if not signal.version.startswith(version):
+        return f"{signal.model} is of version {signal.version[:12]}, the threshold of {version[:12]}"
+    return ""

@@ -1,0 +1,210 @@
+"""What the processes do, as scenes that a child plays until it is killed. Each can be played again from anywhere."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import User
+from billing import allowances, ledger
+from billing import sweep as billing_sweep
+from generation import sweep as generation_sweep
+from generation.actions import drawing, jobs
+from generation.engine.fake import FakeEngine
+from generation.models import Job, Turn
+from generation.turns import Affinity, claim
+from journal.seal import HeadFile, seal_new_lines
+from journal.transactions import step
+from moderation import sweep as moderation_sweep
+from moderation.actions import CaseTaken, claim_next, decide, lift, withdraw
+from moderation.models import Case, Freeze
+from moderation.screening import leases
+from tests import path
+
+ORDERS = {
+    "one": ("alice", "a red apple on blue"),
+    "two": ("carol", "a green pear on white"),
+    "three": ("alice", "fault:nan a ghost"),
+    "four": ("carol", "verdict:review a doubtful apple"),
+    "five": ("carol", "verdict:block a forbidden apple"),
+    "six": ("alice", "a boat on yellow"),
+}
+
+
+def person(name: str) -> User:
+    return User.objects.get(email=f"{name}@example.org")
+
+
+def order_everything() -> None:
+    """Orders carry idempotency keys, as a client that lost an answer would send them again."""
+    for key, (name, prompt) in ORDERS.items():
+        job = path.submit(person(name), prompt, key=key, n=2 if key == "one" else 1)
+        if key == "six":
+            jobs.cancel(job, actor=job.person)
+
+
+def decide_reviews() -> None:
+    """Bob clears whatever waits for him."""
+    while case := claim_next(person("bob")):
+        decide(case, moderator=person("bob"), to="cleared", policy_code="", reason="it is an apple")
+
+
+def main_path() -> None:
+    """Order, relay, screen, draw, screen, decide, seal."""
+    order_everything()
+    path.work(relay=True)
+    decide_reviews()
+    path.sweep()
+    path.work()
+    seal_new_lines(HeadFile(settings.AUDIT_HEAD_FILE))
+
+
+def lost_draw() -> None:
+    """A worker claimed a batch and fell silent; the sweeper brings it back."""
+    order_everything()
+    path.work_prompts()
+    claim(worker="silent", affinity=Affinity(), batch_sizes={"fake": 8})
+    Job.objects.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+    generation_sweep.recover_lost_leases()
+    main_path()
+
+
+class BrokenEngine(FakeEngine):
+    """An engine whose weights cannot be loaded."""
+
+    def draw(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("the weights cannot be loaded")
+
+
+def broken_engine() -> None:
+    """The engine fails as a whole: jobs go back, to be tried alone."""
+    order_everything()
+    path.work_prompts()
+    if batch := claim(worker="broken", affinity=Affinity(), batch_sizes={"fake": 8}):
+        drawing.draw(batch, BrokenEngine())
+    main_path()
+
+
+def model_withdrawn() -> None:
+    """The catalogue no longer offers what a job asks for."""
+    job = path.submit(person("alice"), "a red apple on blue", key="one", n=2)
+    path.work_prompts()
+    if batch := claim(worker="tests", affinity=Affinity(), batch_sizes={"fake": 1}):
+        batch.model = "gone"
+        drawing.draw(batch, FakeEngine())
+    assert job.pk
+    main_path()
+
+
+def lost_screening() -> None:
+    """A screening process fell silent, three times over the same case."""
+    order_everything()
+    for _ in range(settings.MOST_ATTEMPTS):
+        leases.claim("silent")
+        Case.objects.filter(lease_token__isnull=False).update(lease_until=timezone.now() - timedelta(seconds=1))
+        moderation_sweep.recover_lost_leases()
+    main_path()
+
+
+def broken_screening() -> None:
+    """A picture that the classifiers choke on, until a person is asked."""
+    path.submit(person("alice"), "verdict:crash a broken apple", key="broken")
+    for _ in range(settings.MOST_ATTEMPTS):
+        Case.objects.filter(retry_at__isnull=False, lease_token__isnull=True).update(retry_at=None)
+        path.work()
+    main_path()
+
+
+def lost_wakeups() -> None:
+    """The broker forgot every message; the sweeper rings again."""
+    order_everything()
+    path.forget_wakeups()
+    moderation_sweep.wake_if_waiting()
+    path.work_prompts()
+    path.forget_wakeups()
+    generation_sweep.wake_if_waiting()
+    main_path()
+
+
+def severe() -> None:
+    """A severe block freezes; a senior moderator looks and lifts; something released is withdrawn."""
+    path.submit(person("carol"), "verdict:severe the worst", key="severe")
+    main_path()
+    for freeze in Freeze.objects.filter(lifted_at__isnull=True):
+        lift(freeze, moderator=person("sofia"), reason="a false alarm")
+    main_path()
+    released = Case.objects.filter(subject="medium", state="cleared").order_by("pk").first()
+    if released and not Case.objects.filter(state="withdrawn", decisions__actor_kind="moderator").exists():
+        try:
+            withdraw(released, moderator=person("sofia"), reason="it is no apple", policy_code="")
+        except CaseTaken as error:
+            raise AssertionError("nobody else works here") from error
+
+
+def months_pass() -> None:
+    """A monthly grant falls due, and an old lot expires."""
+    wallet = ledger.wallet_of(person("bruno"))
+    with step("tests.allow"):
+        allowance = allowances.allow_monthly(wallet, 15, since=date(2026, 1, 31))
+        type(allowance).objects.filter(pk=allowance.pk).update(due_at=timezone.now() - timedelta(days=1))
+        ledger.grant(
+            wallet,
+            7,
+            source="promotion",
+            key="tests:old",
+            effective_at=timezone.now() - timedelta(days=2),
+            expires_at=timezone.now() - timedelta(days=1),
+            reason="from last month",
+        )
+    billing_sweep.expire_lots()
+    billing_sweep.grant_monthly()
+    main_path()
+
+
+def first_wallet() -> None:
+    """Somebody's wallet is opened by their first visit."""
+    ledger.wallet_of(person("olga"))
+    main_path()
+
+
+# Which scene reaches a place, by how the place begins. The longest beginning wins.
+SCENES: dict[str, Callable[[], None]] = {
+    "": main_path,
+    "sweep.recover": lost_draw,
+    "draw.give_back": broken_engine,
+    "draw.no_card": model_withdrawn,
+    "screen.put_back": lost_screening,
+    "sweep.unscreened": lost_screening,
+    "screen.fault": broken_screening,
+    "sweep.wake_screen": lost_wakeups,
+    "sweep.wake_draw": lost_wakeups,
+    "moderation.lift": severe,
+    "moderation.withdraw": severe,
+    "sweep.expire": months_pass,
+    "sweep.grant_monthly": months_pass,
+    "wallet.open": first_wallet,
+}
+
+
+def reaching(place: str) -> Callable[[], None]:
+    """The scene that comes past a place."""
+    return SCENES[max((start for start in SCENES if place.startswith(start)), key=len)]
+
+
+def to_the_end() -> None:
+    """What a restarted Vaglio does: clients ask again, leases end, sweepers sweep, until every job is final."""
+    order_everything()
+
+    def ended() -> bool:
+        path.sweep()
+        Case.objects.filter(retry_at__isnull=False, lease_token__isnull=True).update(retry_at=None)
+        for freeze in Freeze.objects.filter(lifted_at__isnull=True):
+            lift(freeze, moderator=person("sofia"), reason="a false alarm")
+        path.work()
+        decide_reviews()
+        return not Job.objects.open().exists()
+
+    path.until(ended, seconds=40, what="the end of every job")
+    assert not Turn.objects.filter(next_job__isnull=False).exists(), "the line points at jobs that are final"

@@ -1,0 +1,95 @@
+"""The engine on a real diffusers pipeline with small random weights."""
+
+import io
+from collections.abc import Collection
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from generation.engine import DrawItem, Drawn, ModelCard, NotDrawn
+from generation.engine.diffusion import DiffusersEngine
+
+
+@pytest.fixture(scope="module")
+def engine(tiny: ModelCard) -> DiffusersEngine:
+    engine = DiffusersEngine(device="cpu")
+    engine.warm(tiny)
+    return engine
+
+
+def item(key: str, seed: int, prompt: str = "a red apple", **changed: object) -> DrawItem:
+    values = {"width": 64, "height": 64, "steps": 3, "guidance_scale": 5.0} | changed
+    return DrawItem(key=key, prompt=prompt, negative_prompt="", seed=seed, **values)  # type: ignore[arg-type]
+
+
+def go_on(step: int, total: int) -> Collection[str]:
+    return ()
+
+
+def pixels(result: Drawn | NotDrawn) -> np.ndarray:
+    assert isinstance(result, Drawn), result
+    return np.asarray(Image.open(io.BytesIO(result.png)), dtype=np.int16)
+
+
+def test_a_seed_gives_its_picture_alone_or_among_others(engine: DiffusersEngine, tiny: ModelCard) -> None:
+    alone = pixels(engine.draw(tiny, [item("a", 7)], on_step=go_on)[0])
+    among = engine.draw(tiny, [item("x", 1, "a car"), item("a", 7), item("y", 2, "a cat")], on_step=go_on)
+    assert np.abs(pixels(among[1]) - alone).max() <= 1
+    assert np.abs(pixels(among[0]) - alone).max() > 1
+
+
+def test_each_step_is_told_once_and_in_order(engine: DiffusersEngine, tiny: ModelCard) -> None:
+    told: list[tuple[int, int]] = []
+
+    def note(step: int, total: int) -> Collection[str]:
+        told.append((step, total))
+        return ()
+
+    engine.draw(tiny, [item("a", 1, steps=5)], on_step=note)
+    assert told == [(step, 5) for step in range(1, 6)]
+
+
+def test_a_cancelled_batch_stops_within_one_step_and_the_pipeline_stays_usable(
+    engine: DiffusersEngine, tiny: ModelCard
+) -> None:
+    before = pixels(engine.draw(tiny, [item("a", 3)], on_step=go_on)[0])
+    steps = 0
+
+    def cancel(step: int, total: int) -> Collection[str]:
+        nonlocal steps
+        steps = step
+        return ["a"] if step == 2 else ()
+
+    results = engine.draw(tiny, [item("a", 3, steps=20)], on_step=cancel)
+    assert results == [NotDrawn("a", "cancelled")]
+    assert steps == 2
+    assert np.array_equal(pixels(engine.draw(tiny, [item("a", 3)], on_step=go_on)[0]), before)
+
+
+def test_one_cancelled_item_leaves_its_neighbour(engine: DiffusersEngine, tiny: ModelCard) -> None:
+    results = engine.draw(tiny, [item("a", 1), item("b", 2)], on_step=lambda step, total: ["a"])
+    assert results[0] == NotDrawn("a", "cancelled")
+    assert isinstance(results[1], Drawn)
+
+
+def test_what_a_step_raises_stops_the_draw(engine: DiffusersEngine, tiny: ModelCard) -> None:
+    def lost(step: int, total: int) -> Collection[str]:
+        raise TimeoutError("the lease is lost")
+
+    with pytest.raises(TimeoutError):
+        engine.draw(tiny, [item("a", 1)], on_step=lost)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_a_picture_that_is_no_number_is_never_a_picture(broken: ModelCard) -> None:
+    results = DiffusersEngine(device="cpu").draw(broken, [item("a", 1), item("b", 2)], on_step=go_on)
+    assert [(result.key, result.reason) for result in results if isinstance(result, NotDrawn)] == [
+        ("a", "not_finite"),
+        ("b", "not_finite"),
+    ]
+
+
+def test_items_of_different_sizes_are_no_batch(engine: DiffusersEngine, tiny: ModelCard) -> None:
+    with pytest.raises(ValueError, match="one size"):
+        engine.draw(tiny, [item("a", 1), item("b", 2, width=128)], on_step=go_on)
