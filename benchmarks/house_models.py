@@ -59,7 +59,9 @@ class Clip:
 
     @torch.no_grad()
     def pictures(self, pictures: list[Image.Image]) -> torch.Tensor:
-        parts = [torch.stack([self.transform(one) for one in pictures[at : at + 64]]) for at in range(0, len(pictures), 64)]
+        parts = [
+            torch.stack([self.transform(one) for one in pictures[at : at + 64]]) for at in range(0, len(pictures), 64)
+        ]
         return torch.cat([self.model.encode_image(part, normalize=True) for part in parts])
 
     @torch.no_grad()

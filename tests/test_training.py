@@ -88,7 +88,9 @@ def test_the_sums_cover_every_file(tmp_path: Path) -> None:
     (tmp_path / "part" / "a.txt").write_text("a")
     (tmp_path / "b.txt").write_text("b")
     write_sums(tmp_path)
-    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    checked = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert checked.stdout.splitlines() == ["b.txt: OK", "part/a.txt: OK"]
 
 
