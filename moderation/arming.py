@@ -8,8 +8,8 @@ from django.conf import settings
 
 from journal.beats import beat_in_background
 from moderation.classifiers.armoury import Armoury
-from moderation.signals import Unarmed
 from moderation.rules import policies
+from moderation.signals import Unarmed
 
 QUEUE = "screen"
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from moderation.screening.intake import PromptRefusal, judge_prompt_now, oldest_pending_age
 
 if TYPE_CHECKING:
-    from moderation.classifiers import Armoury
+    from moderation.classifiers.armoury import Armoury
 
 __all__ = ["PromptRefusal", "judge_prompt_now", "oldest_pending_age", "screen_waiting"]
 

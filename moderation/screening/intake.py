@@ -5,8 +5,11 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from moderation.lexicon import judge_prompt
 from moderation.models import Case
-from moderation.rules import policies
+from moderation.policy import LEXICON
+from moderation.rules import in_words, policies
+from moderation.verdict import judge
 
 
 @dataclass(frozen=True)
@@ -20,19 +23,25 @@ class PromptRefusal:
     words: tuple[str, ...]
 
 
-class PromptJudge:
-    """Judges a prompt at once, by the lexicon and the protected names alone."""
+def judge_prompt_now(prompt: str, negative_prompt: str = "") -> PromptRefusal | None:
+    """What the lexicon and the protected names refuse at once.
 
-    def __call__(self, prompt: str, negative_prompt: str = "") -> PromptRefusal | None:
-        """The refusal, or None when the words alone refuse nothing: the rest is judged by the screening process."""
-        raise NotImplementedError
-
-    def policy_version(self) -> str:
-        """Under which policies it judges."""
-        return policies().version
-
-
-judge_prompt_now = PromptJudge()
+    None when the words alone refuse nothing: the rest is judged by the screening process, under a case.
+    """
+    house = policies()
+    verdict = judge(house, Case.Subject.PROMPT, judge_prompt(prompt, negative_prompt, house), {LEXICON})
+    if verdict.outcome != "block":
+        return None
+    worst = verdict.triggers[0]
+    policy = house.named(worst.policy_code)
+    assert policy is not None
+    return PromptRefusal(
+        field=worst.field or "prompt",
+        policy_code=policy.code,
+        title=in_words(policy.titles),
+        sentence=in_words(policy.statement),
+        words=worst.words,
+    )
 
 
 def oldest_pending_age() -> timedelta | None:

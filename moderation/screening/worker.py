@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from PIL import Image
@@ -15,19 +15,21 @@ from journal.failpoints import failpoint
 from journal.transactions import step
 from moderation import derivative
 from moderation.actions import CannotRelease, CaseTaken, Ruling, clear, hold, refuse
-from moderation.classifiers import Armoury, ItemFault, MachineryFault, Signal
+from moderation.classifiers.armoury import Armoury
 from moderation.derivative import Derivative
 from moderation.models import Case, Decision, Screening
 from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
-from moderation.rules import policies
+from moderation.rules import in_words, policies
 from moderation.screening.leases import Batch, claim, note_fault, put_back
 from moderation.screening.pictures import Unreadable, read_original
-from moderation.verdict import Verdict, judge
+from moderation.signals import ItemFault, MachineryFault, Signal
+from moderation.verdict import Trigger, Verdict, judge
 
 log = logging.getLogger(__name__)
 
-Subject = Image.Image | str
+# A picture, or a prompt with its negative prompt.
+Subject = Image.Image | tuple[str, str]
 
 
 def screen_waiting(armoury: Armoury, worker: str) -> int:
@@ -86,7 +88,11 @@ class _Sieve:
     def classify(self, subjects: Sequence[Subject]) -> list[list[Signal]]:
         """Every classifier over every subject."""
         failpoint("screen.before_gate")
-        found = _run(self.armoury, self.batch.subject, subjects)
+        found = (
+            self.armoury.screen_prompts(cast(Sequence[tuple[str, str]], subjects))
+            if self.batch.subject == Case.Subject.PROMPT
+            else self.armoury.screen_pictures(cast(Sequence[Image.Image], subjects))
+        )
         failpoint("screen.after_gate")
         if len(found) != len(subjects):
             raise MachineryFault(f"{len(found)} answers came for {len(subjects)} subjects")
@@ -114,7 +120,7 @@ class _Sieve:
 
     def record(self, case: Case, signals: Sequence[Signal], verdict: Verdict, house: PolicySet) -> Screening:
         """Keep what the classifiers said, if the lease is still ours. Raises CaseTaken."""
-        rows = [_row(signal, house) for signal in signals]
+        rows = _rows(case.subject, signals, house)
         with step("screen.record"):
             self.still_ours(case)
             screening = Screening.objects.create(
@@ -132,27 +138,28 @@ class _Sieve:
 
     def derive(self, case: Case, subject: Subject) -> Derivative | None:
         """What would be released; None for what is not a medium."""
-        if case.subject != Case.Subject.MEDIUM or isinstance(subject, str):
+        if case.subject != Case.Subject.MEDIUM or not isinstance(subject, Image.Image):
             return None
         return derivative.make(subject, case.evidence, folder=str(self.batch.token))
 
     def move(self, case: Case, screening: Screening, verdict: Verdict, made: Derivative | None) -> None:
         """Clear, hold or refuse. Raises CaseTaken when the lease was lost."""
         fence = {"lease_token": self.batch.token}
+        codes = list(dict.fromkeys(trigger.policy_code for trigger in verdict.triggers if trigger.policy_code))
         fields: dict[str, Any] = {
             "screened_at": screening.at,
             "severity": verdict.severity,
-            "policy_codes": _codes(verdict),
-            "findings": _findings(verdict),
+            "policy_codes": codes,
+            "findings": [{"sentence": _sentence(trigger)} for trigger in verdict.triggers],
         }
         if made is not None:
             fields |= made.fields()
         ruling = Ruling(
             kind=Decision.ActorKind.MACHINE,
             reason=_reason(verdict),
-            policy_code=_codes(verdict)[0] if verdict.outcome == "block" else "",
+            policy_code=codes[0] if codes else "",
             policy_version=screening.policy_version,
-            verdict=verdict.outcome,
+            verdict="unscreened" if verdict.is_unscreened else verdict.outcome,
             screening=screening,
         )
         if verdict.outcome == "block":
@@ -208,24 +215,52 @@ class _Sieve:
 
 def _subject(case: Case) -> Subject:
     if case.subject == Case.Subject.PROMPT:
-        return str(case.evidence["prompt"])
+        return case.evidence["prompt"], case.evidence.get("negative_prompt", "")
     return read_original(case.evidence)
 
 
-def _run(armoury: Armoury, subject: Case.Subject, subjects: Sequence[Subject]) -> list[list[Signal]]:
-    raise NotImplementedError
+def _rows(subject: str, signals: Sequence[Signal], house: PolicySet) -> list[SignalRow]:
+    """The signals as rows, each with the policy that reads it and the score from which on that asks."""
+    read_by = {(one.signal, one.model): (policy.code, one.review) for policy, one in house.thresholds(subject)}
+    rows = []
+    for signal in signals:
+        code, threshold = read_by.get((signal.name, signal.model), ("", None))
+        whole = isinstance(signal.score, int | float) and math.isfinite(signal.score)
+        where = f" in {signal.field}" if signal.field not in {"", "prompt"} else ""
+        rows.append(
+            SignalRow(
+                name=f"{signal.name}{where}"[:80],
+                score=float(signal.score) if whole else None,
+                fault="" if whole else repr(signal.score)[:40],
+                model=signal.model[:80],
+                version=signal.version[:80],
+                policy_code=code,
+                threshold=threshold,
+            )
+        )
+    return rows
 
 
-def _row(signal: Signal, house: PolicySet) -> SignalRow:
-    score = signal.score
-    whole = isinstance(score, int | float) and math.isfinite(score)
-    return SignalRow(
-        name=signal.name[:80],
-        score=float(score) if whole else None,
-        fault="" if whole else repr(score)[:40],
-        model=signal.model[:80],
-        version=signal.version[:80],
-    )
+def _sentence(trigger: Trigger) -> str:
+    """One reason for a verdict, for the moderator."""
+    policy = policies().named(trigger.policy_code)
+    title = in_words(policy.titles) if policy else "Every policy"
+    if trigger.action == "unscreened":
+        return f"{title}: not screened, {trigger.why}"
+    acts = "refuses" if trigger.action == "block" else "asks"
+    words = f" by {', '.join(f'“{word}”' for word in trigger.words)}" if trigger.words else ""
+    where = f" in {trigger.field}" if trigger.field else ""
+    return f"{title} {acts}{words}{where} ({trigger.signal} {trigger.score or 0:.2f} of {trigger.threshold:.2f})"
+
+
+def _reason(verdict: Verdict) -> str:
+    """The decision's reason. It is audited, so it names policies and signals but no words of the prompt."""
+    if not verdict.triggers:
+        return "no policy asked"
+    reasons = [
+        f"{one.policy_code or one.signal} {one.action}{f': {one.why}' if one.why else ''}" for one in verdict.triggers
+    ]
+    return "; ".join(dict.fromkeys(reasons))[:500]
 
 
 def _digest(rows: Sequence[SignalRow]) -> str:
@@ -236,7 +271,8 @@ def _digest(rows: Sequence[SignalRow]) -> str:
 def _because(ruling: Ruling, why: str) -> Ruling:
     return Ruling(
         kind=ruling.kind,
-        reason=f"Held, because {why}.",
+        reason=f"held, because {why}"[:500],
+        policy_code=ruling.policy_code,
         policy_version=ruling.policy_version,
         verdict=ruling.verdict,
         screening=ruling.screening,
