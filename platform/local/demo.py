@@ -114,6 +114,8 @@ class Demo:
         """Start the servers that the environment does not name, and return what the programs are to know."""
         data = Path(os.environ.get("VAGLIO_DATA", self.folder / "data")).absolute()
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Whitenoise warns when this is missing, although the demo serves from the source folders.
+        (data / "static").mkdir(exist_ok=True)
         env = {
             **os.environ,
             **self.databases(),
@@ -122,6 +124,9 @@ class Demo:
             "VAGLIO_DATA": str(data),
             "BASE_URL": os.environ.get("BASE_URL", address),
             "PYTHONUNBUFFERED": "1",
+            # Weights are local folders, and a progress bar in a log is a riddle.
+            "HF_HUB_OFFLINE": "1",
+            "TQDM_DISABLE": "1",
             # Celery warns root at each start; a demo in a container often is root.
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
         }
@@ -200,10 +205,12 @@ class Demo:
         host = address.removeprefix("http://")
         notice = time.monotonic() + 20
         while missing := _missing(host):
-            self.supervisor.turn()
             if time.monotonic() > notice:
                 self.say(f"Still waiting for: {', '.join(missing)}.")
                 notice = time.monotonic() + 20
+            again = time.monotonic() + 0.5
+            while time.monotonic() < again:
+                self.supervisor.turn()
 
     def tell(self, address: str, told: dict[str, Any]) -> None:
         """Say how to get in."""

@@ -18,6 +18,8 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=3,
         log_config=None,
+        # Django speaks no lifespan.
+        lifespan="off",
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
