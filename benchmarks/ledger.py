@@ -128,12 +128,8 @@ def record(ids: list[Ids]) -> tuple[Statements, Statements]:
         return ("name", names[value]) if value in names and not isinstance(value, bool) else value
 
     statements = [(sql, named(params)) for sql, params in taken]
-    # The first statement that knows the hold begins the second transaction.
-    cut = next(
-        n
-        for n, (sql, _) in enumerate(statements)
-        if n and sql.startswith("SELECT") and "closed_by" in sql and "FOR NO KEY UPDATE" in sql
-    )
+    # The second transaction begins where the hold is looked for to be closed.
+    cut = next(n for n, (sql, _) in enumerate(statements) if "JOIN billing_hold" in sql)
     return statements[:cut], statements[cut:]
 
 
@@ -149,10 +145,10 @@ def replay(connection: Any, statements: Statements, values: dict[str, Any]) -> N
         for sql, params in statements:
             cursor = connection.execute(sql, filled(params))
             rows = cursor.fetchall() if cursor.description else []
-            if sql.startswith('INSERT INTO "billing_transfer"'):
-                values["closed_by" if "opened_by" in values else "opened_by"] = rows[0][0]
-            elif sql.startswith('INSERT INTO "billing_hold"'):
-                values["hold"] = rows[0][0]
+            if "INSERT INTO billing_transfer" in sql:
+                values["closed_by" if "opened_by" in values else "opened_by"] = rows[0][1]
+            elif "INSERT INTO billing_hold" in sql:
+                values["hold"] = rows[0][1]
 
 
 def client(how: str, seed: int, ids: list[Ids], recorded: tuple[Statements, Statements], gate: Any, done: Any) -> None:

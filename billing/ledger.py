@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import User
+from billing import statements
 from billing.models import Account, Entry, Hold, House, Lot, Transfer, Wallet
+from billing.statements import Lots
 from journal.transactions import require_transaction, step
 
 
@@ -63,10 +64,6 @@ class Balance:
     held: int
 
 
-# Amounts by lot.
-Lots = Mapping[int, int]
-
-
 def wallet_of(person: User) -> Wallet:
     """A person's wallet, opened at the first call."""
     if wallet := Wallet.objects.filter(person=person).first():
@@ -84,7 +81,7 @@ def wallet_of(person: User) -> Wallet:
 
 def balance(wallet: Wallet) -> Balance:
     """What the wallet can spend and what it has set aside. Lots that expired or have not begun do not count."""
-    spendable = wallet.lots.usable(timezone.now()).aggregate(sum=Sum("remaining", default=0))["sum"]
+    spendable = sum(lot.remaining for lot in open_lots(wallet))
     stored = dict(Account.objects.filter(pk__in=[wallet.available_id, wallet.held_id]).values_list("pk", "balance"))
     # In debt, lots say nothing: the account does.
     available = min(spendable, stored[wallet.available_id] or 0)
@@ -93,7 +90,7 @@ def balance(wallet: Wallet) -> Balance:
 
 def open_lots(wallet: Wallet) -> list[Lot]:
     """The lots that can be spent from now, in the order in which they will be."""
-    return list(wallet.lots.usable(timezone.now()).in_order())
+    return statements.usable_lots(wallet, timezone.now())
 
 
 def grant(
@@ -133,9 +130,15 @@ def grant(
         created_at=now,
     )
     transfer = Transfer(
-        key=key, digest=digest, kind=Transfer.Kind.GRANT, wallet=wallet, reason=reason, actor=actor, created_at=now
+        key=key,
+        digest=digest,
+        kind=Transfer.Kind.GRANT.value,
+        wallet=wallet,
+        reason=reason,
+        actor=actor,
+        created_at=now,
     )
-    _post([(transfer, House.GRANTED, wallet.available_id, {lot.pk: amount})])
+    statements.post([(transfer, House.GRANTED.value, wallet.available_id, {lot.pk: amount})])
     return transfer
 
 
@@ -146,7 +149,7 @@ def hold(wallet: Wallet, amounts: dict[str, int]) -> list[Hold]:
     """
     _refuse_unless_positive(amounts.values())
     _lock(wallet)
-    holds = {hold.cause: hold for hold in Hold.objects.filter(cause__in=amounts)}
+    holds = statements.known_holds(list(amounts))
     for cause, known in holds.items():
         if (known.wallet_id, known.amount) != (wallet.pk, amounts[cause]):
             raise KeyReused(cause)
@@ -158,26 +161,15 @@ def hold(wallet: Wallet, amounts: dict[str, int]) -> list[Hold]:
             cause: Transfer(
                 key=f"{cause}:hold",
                 digest=_digest("hold", wallet.pk, cause, amount),
-                kind=Transfer.Kind.HOLD,
+                kind=Transfer.Kind.HOLD.value,
                 wallet=wallet,
                 cause=cause,
                 created_at=now,
             )
             for cause, amount in asked.items()
         }
-        _post([(transfers[cause], wallet.available_id, wallet.held_id, drawn[cause]) for cause in asked])
-        made = [
-            Hold(
-                cause=cause,
-                wallet=wallet,
-                amount=amount,
-                opened_at=now,
-                expires_at=now + Hold.TERM,
-                opened_by=transfers[cause],
-            )
-            for cause, amount in asked.items()
-        ]
-        holds |= {hold.cause: hold for hold in Hold.objects.bulk_create(made)}
+        statements.post([(transfers[cause], wallet.available_id, wallet.held_id, drawn[cause]) for cause in asked])
+        holds |= {hold.cause: hold for hold in statements.open_holds(wallet, transfers, asked, now)}
     return [holds[cause] for cause in amounts]
 
 
@@ -209,12 +201,12 @@ def expire(wallet: Wallet, now: datetime) -> int:
 
 def _lock(wallet: Wallet) -> None:
     require_transaction()
-    Wallet.objects.select_for_update(no_key=True).values_list("pk").get(pk=wallet.pk)
+    statements.lock_wallet(wallet)
 
 
 def _draw_down(wallet: Wallet, asked: Mapping[str, int], now: datetime) -> dict[str, Lots]:
     """Decide which lots pay for which cause. The wallet must be locked."""
-    lots = list(wallet.lots.usable(now).in_order().values_list("pk", "remaining"))
+    lots = statements.usable_amounts(wallet, now)
     total, available = sum(asked.values()), sum(remaining for _, remaining in lots)
     if total > available:
         raise NotEnoughCredits(wallet, total, available)
@@ -236,33 +228,28 @@ def _draw_down(wallet: Wallet, asked: Mapping[str, int], now: datetime) -> dict[
 
 def _close(cause: str, state: Hold.State, kind: Transfer.Kind, *, reason: str) -> Transfer:
     require_transaction()
-    # Both rows are locked, so that a wait for either ends with the hold as it is then.
-    locked = Hold.objects.select_related("wallet", "closed_by").select_for_update(of=("wallet", "self"), no_key=True)
-    hold = locked.filter(cause=cause).first()
-    if hold is None:
+    found = statements.locked_hold(cause)
+    if found is None:
         raise NoSuchHold(cause)
+    hold, wallet = found
     if hold.state != Hold.State.OPEN:
         if hold.state != state:
             raise HoldClosed(cause, hold.state)
-        assert hold.closed_by is not None
-        return hold.closed_by
-    wallet = hold.wallet
-    lots = dict(
-        Entry.objects.filter(transfer=hold.opened_by_id, account=wallet.held_id).values_list("lot_id", "amount")
-    )
+        return Transfer.objects.get(pk=hold.closed_by_id)
+    lots = statements.lots_of(hold, wallet)
     now = timezone.now()
     transfer = Transfer(
-        key=f"{cause}:{kind}",
-        digest=_digest(kind, wallet.pk, cause, hold.amount),
-        kind=kind,
+        key=f"{cause}:{kind.value}",
+        digest=_digest(kind.value, wallet.pk, cause, hold.amount),
+        kind=kind.value,
         wallet=wallet,
         cause=cause,
         reason=reason,
         created_at=now,
     )
-    target = House.REVENUE if state == Hold.State.CAPTURED else wallet.available_id
-    _post([(transfer, wallet.held_id, target, lots)])
-    Hold.objects.filter(pk=hold.pk).update(state=state, closed_at=now, closed_by=transfer)
+    target = House.REVENUE.value if state == Hold.State.CAPTURED else wallet.available_id
+    statements.post([(transfer, wallet.held_id, target, lots)])
+    statements.close_hold(hold, state.value, transfer, now)
     if state == Hold.State.RELEASED:
         expired = Lot.objects.filter(pk__in=lots).overdue(now).values_list("pk", flat=True).order_by("pk")
         _expire(wallet, {lot: lots[lot] for lot in expired}, now, cause=cause)
@@ -274,35 +261,24 @@ def _expire(wallet: Wallet, lots: Lots, now: datetime, *, cause: str = "") -> No
         return
     last = Entry.objects.filter(lot__in=lots, account=House.EXPIRED).values_list("lot_id")
     before = Counter(lot for (lot,) in last)
-    _post(
+    statements.post(
         [
             (
                 Transfer(
                     # A lot expires again for each hold that comes back to it late.
                     key=f"lot:{lot}:expired:{before[lot] + 1}",
                     digest=_digest("expire", wallet.pk, lot, amount),
-                    kind=Transfer.Kind.EXPIRE,
+                    kind=Transfer.Kind.EXPIRE.value,
                     wallet=wallet,
                     cause=cause,
                     created_at=now,
                 ),
                 wallet.available_id,
-                House.EXPIRED,
+                House.EXPIRED.value,
                 {lot: amount},
             )
             for lot, amount in lots.items()
         ]
-    )
-
-
-def _post(moves: list[tuple[Transfer, int, int, Lots]]) -> None:
-    """Write transfers, each from one account to another, with one pair of entries for each lot."""
-    Transfer.objects.bulk_create([transfer for transfer, *_ in moves])
-    Entry.objects.bulk_create(
-        Entry(transfer=transfer, account_id=account, lot_id=lot, amount=signed)
-        for transfer, source, target, lots in moves
-        for lot, amount in sorted(lots.items())
-        for account, signed in ((source, -amount), (target, amount))
     )
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing import causes
+from billing import causes, ledger
 from billing.models import Entry, Transfer, Wallet
 
 # The bar of lots is drawn in an SVG of this width, with gaps between the lots.
@@ -43,7 +43,7 @@ class Line:
 def lot_bars(wallet: Wallet, now: datetime) -> list[LotBar]:
     """The lots that can be spent, soonest expiry first, laid out side by side by size."""
     lots = sorted(
-        wallet.lots.usable(now), key=lambda lot: (lot.expires_at is None, lot.expires_at or now, lot.effective_at)
+        ledger.open_lots(wallet), key=lambda lot: (lot.expires_at is None, lot.expires_at or now, lot.effective_at)
     )
     total = sum(lot.remaining for lot in lots)
     bars = []

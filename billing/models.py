@@ -89,20 +89,6 @@ class Wallet(models.Model):
 
 
 class LotQuerySet(models.QuerySet["Lot"]):
-    def usable(self, now: datetime) -> Self:
-        """Lots that can be spent from at this moment."""
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), remaining__gt=0, effective_at__lte=now)
-
-    def in_order(self) -> Self:
-        """The order in which lots are drawn down: the same for every hold, so that it can be foretold."""
-        return self.order_by(
-            "priority",
-            F("expires_at").asc(nulls_last=True),
-            models.Case(models.When(source=Lot.Source.PAID, then=1), default=0),
-            "effective_at",
-            "id",
-        )
-
     def overdue(self, now: datetime) -> Self:
         """Lots that expired with credits in them. What is held of them may still be captured."""
         return self.filter(expires_at__lte=now, remaining__gt=0)
