@@ -8,6 +8,7 @@ from django.conf import settings
 
 from journal.beats import beat_in_background
 from moderation.classifiers.armoury import Armoury
+from moderation.policy import PolicyError
 from moderation.rules import policies
 from moderation.signals import Unarmed
 
@@ -35,10 +36,14 @@ class Arming(bootsteps.StartStopStep):  # type: ignore[misc]
         return QUEUE in worker.app.amqp.queues.consume_from  # type: ignore[attr-defined]
 
     def start(self, worker: object) -> None:
-        """Exits with 1 when a required classifier is missing: then nothing is ever cleared by accident."""
+        """Exits with 1 when a classifier is missing or a policy is written wrongly: nothing is cleared by accident."""
         try:
             armed = armoury()
-        except Unarmed as error:
+        except (Unarmed, PolicyError) as error:
             print(f"The screening worker does not start: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from error
+        # Drawing workers look this module up too, and have no imagehash.
+        from moderation import derivative
+
+        derivative.warm_up()
         beat_in_background("screen", note=str(armed)[:200])

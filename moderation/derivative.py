@@ -39,6 +39,11 @@ class Derivative:
         }
 
 
+def warm_up() -> None:
+    """Load what the first derivative would otherwise wait for: the perceptual hash brings scipy along."""
+    imagehash.phash(Image.new("L", (32, 32)))
+
+
 def make(original: Image.Image, evidence: dict[str, Any], *, folder: str) -> Derivative:
     """Make the derivative and keep it in the private released store, where only the gate's join shows it.
 

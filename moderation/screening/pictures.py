@@ -45,7 +45,7 @@ def decode(data: bytes, *, size: tuple[int, int]) -> Image.Image:
                 picture = file.convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning) as error:
         raise Unreadable(f"the file is no whole picture: {error}") from error
-    if all(least == most for least, most in picture.getextrema()):
+    if all(least == most for least, most in picture.getextrema()):  # type: ignore[misc]
         # A classifier has nothing to see in it, and would call it harmless.
         raise Unreadable("the picture is one flat colour")
     return picture
