@@ -58,6 +58,11 @@ class Frame:
         return self.medium.is_shown
 
     @property
+    def has_news(self) -> bool:
+        """It says something of this one medium that its job need not say of all."""
+        return self.state not in {"waiting", "running"}
+
+    @property
     def has_statement(self) -> bool:
         return self.state in {"refused", "withdrawn"} and self.medium.case_id is not None
 
@@ -101,8 +106,8 @@ class Sight:
 
     @property
     def word(self) -> str:
-        if self.state == "done" and self.released < self.job.n:
-            return f"{self.released} of {self.job.n} released"
+        if self.state == "done":
+            return "released" if self.released == self.job.n else f"{self.released} of {self.job.n} released"
         return WORDS.get(self.state, str(self.job.get_state_display()))
 
     @cached_property

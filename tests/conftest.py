@@ -48,7 +48,7 @@ def django_db_setup(postgres: Any, template: str, django_db_blocker: Any) -> Ite
 
 @pytest.fixture
 def fresh_database(
-    postgres: Any, django_db_setup: None, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch
+    postgres: Any, django_db_setup: None, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> Iterator[str]:
     """A database of the test's own that it may commit to, from threads and processes too.
 
@@ -56,6 +56,8 @@ def fresh_database(
     """
     name = f"vaglio_{secrets.token_hex(5)}"
     postgres.clone(TEMPLATE, name)
+    # A chain of its own has a head of its own.
+    settings.AUDIT_HEAD_FILE = DATA / f"head-{name}.jsonl"
     with django_db_blocker.unblock():
         _close_all()
         _point_at(postgres, name)
@@ -74,6 +76,8 @@ def platform(postgres: Any, template: str, django_db_blocker: Any, tmp_path_fact
     `platform.people` holds the cast, `platform.secret` Alice's API key. The module's own ORM looks at the same
     database.
     """
+    from django.conf import settings
+
     from accounts import keys
     from tests.people import cast
     from tests.processes import Platform
@@ -85,11 +89,14 @@ def platform(postgres: Any, template: str, django_db_blocker: Any, tmp_path_fact
     with django_db_blocker.unblock():
         _close_all()
         _point_at(postgres, name)
-        running = Platform(folder, urls)
+        head = folder / "audit-head.jsonl"
+        running = Platform(folder, urls, AUDIT_HEAD_FILE=str(head))
+        settings.AUDIT_HEAD_FILE, before = head, settings.AUDIT_HEAD_FILE
         running.people = cast(credits=100_000)
         _, running.secret = keys.create(running.people.alice, "tests")
         with running:
             yield running
+        settings.AUDIT_HEAD_FILE = before
         _close_all()
     postgres.drop(name)
 

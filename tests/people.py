@@ -42,11 +42,12 @@ def cast(*, credits: int = 1000) -> People:
 
 def give_credits(person: User, amount: int) -> None:
     """A grant that does not expire."""
-    ledger.grant(
-        ledger.wallet_of(person),
-        amount,
-        source="grant",
-        key=f"tests:{person.pk}",
-        expires_at=None,
-        reason="for the tests",
-    )
+    with step("tests.credits"):
+        ledger.grant(
+            ledger.wallet_of(person),
+            amount,
+            source="grant",
+            key=f"tests:{person.pk}",
+            expires_at=None,
+            reason="for the tests",
+        )

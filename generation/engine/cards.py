@@ -1,6 +1,7 @@
 """Model cards: one TOML file for each entry of the catalogue, and the check of the folder that it names."""
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ DTYPES = frozenset({"float32", "float16", "bfloat16"})
 # What a model folder may hold. Pickles (.bin, .ckpt, .pt, .pkl) and code are refused by not being here.
 DATA_FILES = frozenset({".safetensors", ".json", ".txt", ".md", ".model"})
 SUMS = "SHA256SUMS"
+LATENT = 8  # pixels; diffusers draws no other sides than multiples of it
 
 Size = tuple[int, int]
 
@@ -89,6 +91,12 @@ class _Table:
             raise CardError(self.card, self.prefix + key, f"must be at least {least}, not {value}.")
         return value
 
+    def decimal(self, key: str) -> float:
+        value = float(self.take(key, (int, float)))
+        if not math.isfinite(value):
+            raise CardError(self.card, self.prefix + key, f"must be a finite number, not {value}.")
+        return value
+
     def table(self, key: str) -> "_Table":
         return _Table(self.card, self.take(key, dict), f"{self.prefix}{key}.")
 
@@ -115,9 +123,9 @@ def load_card(path: Path, *, weights_root: Path) -> ModelCard:
         steps_default=steps.whole("default"),
         steps_min=steps.whole("min"),
         steps_max=steps.whole("max"),
-        guidance_default=float(guidance.take("default", (int, float))),
-        guidance_min=float(guidance.take("min", (int, float))),
-        guidance_max=float(guidance.take("max", (int, float))),
+        guidance_default=guidance.decimal("default"),
+        guidance_min=guidance.decimal("min"),
+        guidance_max=guidance.decimal("max"),
         max_batch=top.whole("max_batch"),
         n_max=top.whole("n_max"),
         price=top.whole("price"),
@@ -147,18 +155,27 @@ def _folder(top: _Table, weights_root: Path) -> Path:
 
 def _modes(top: _Table) -> tuple[str, ...]:
     modes = tuple(top.take("modes", list))
+    if not modes:
+        raise CardError(top.card, "modes", "is empty.")
     for mode in modes:
-        if mode not in MODES:
+        if not isinstance(mode, str) or mode not in MODES:
             raise CardError(top.card, "modes", f"names {mode!r}; known are {', '.join(sorted(MODES))}.")
     return modes
 
 
 def _sizes(top: _Table) -> dict[Size, Size]:
-    sizes = {}
+    sizes: dict[Size, Size] = {}
     for row in top.take("sizes", list):
+        if not isinstance(row, dict):
+            raise CardError(top.card, "sizes", f"holds {row!r}; each must name released and drawn.")
         table = _Table(top.card, row, "sizes.")
-        sizes[_size(table, "released")] = _size(table, "drawn")
+        released, drawn = _size(table, "released"), _size(table, "drawn")
         table.end()
+        if released in sizes:
+            raise CardError(top.card, "sizes.released", f"names {released[0]}x{released[1]} twice.")
+        if drawn[0] % LATENT or drawn[1] % LATENT:
+            raise CardError(top.card, "sizes.drawn", f"must be multiples of {LATENT}, not {drawn[0]}x{drawn[1]}.")
+        sizes[released] = drawn
     if not sizes:
         raise CardError(top.card, "sizes", "is empty.")
     return sizes

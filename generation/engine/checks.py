@@ -13,7 +13,7 @@ LEAST_SPREAD = 2
 
 
 def picture_of(key: str, pixels: NDArray[np.floating]) -> Drawn | NotDrawn:
-    """Make a PNG of decoded pixels, (height, width, 3) in 0..1, or say why they are no picture.
+    """Make a PNG of decoded pixels, (height, width, 3), or say why they are no picture. Beyond 0..1 is cut off.
 
     NaN compares false with everything, so it is asked for by name and never by a threshold.
     """

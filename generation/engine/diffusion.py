@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is ever fetched while dr
 import diffusers
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from generation.engine.cards import ModelCard, verify
 from generation.engine.checks import picture_of
@@ -18,6 +19,7 @@ from generation.engine.errors import WeightsError
 from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep
 
 log = logging.getLogger(__name__)
+diffusers.utils.logging.set_verbosity_error()  # its warnings quote prompts, which are not for logs
 
 
 class AllCancelled(Exception):
@@ -26,9 +28,15 @@ class AllCancelled(Exception):
 
 
 class DiffusersEngine:
-    """Holds one pipeline and draws batches with it. One call at a time; make one engine for each process."""
+    """Holds one pipeline and draws batches with it. One call at a time; make one engine for each process.
 
-    def __init__(self, *, device: str | None = None) -> None:
+    threads None leaves torch its choice, all cores. On cores shared with others fewer are faster: torch's threads
+    wait for each other at every operation.
+    """
+
+    def __init__(self, *, device: str | None = None, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._card: ModelCard | None = None
         self._pipeline: Any = None
@@ -52,12 +60,19 @@ class DiffusersEngine:
         kind = getattr(diffusers, card.pipeline)
         # On a CPU without native half precision everything is computed in single.
         dtype = getattr(torch, card.dtype) if self.device != "cpu" else torch.float32
+        # The built-in checker blackens what it dislikes and lets NaN pass. The sieve judges, after the draw.
+        left_out = {"safety_checker": None, "requires_safety_checker": False}
+        options = left_out if card.pipeline == "StableDiffusionPipeline" else {}
         try:
-            pipeline = kind.from_pretrained(card.folder, dtype=dtype, local_files_only=True, use_safetensors=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            pipeline = kind.from_pretrained(
+                card.folder, dtype=dtype, local_files_only=True, use_safetensors=True, **options
+            )
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
             what = f"cannot be loaded as {card.pipeline}: {error}"
             raise WeightsError(card.name, card.folder.name, what) from error
         pipeline.set_progress_bar_config(disable=True)
+        # Its own clamps to 0..1 and so makes white of infinity; the check needs the decoder's numbers as they came.
+        pipeline.image_processor.denormalize = lambda decoded: decoded * 0.5 + 0.5
         self._pipeline = pipeline.to(self.device)
         self._scheduler = pipeline.scheduler
         self._card = card

@@ -57,7 +57,7 @@ class FakeEngine:
             if pause:
                 time.sleep(pause)
             cancelled |= set(on_step(step, steps))
-            if len(cancelled) == len(items):
+            if cancelled.issuperset(item.key for item in items):
                 break
         return [
             NotDrawn(item.key, "cancelled") if item.key in cancelled else picture_of(item.key, _pixels(item))

@@ -219,7 +219,10 @@ def test_bad_input_gets_a_sentence(http: httpx.Client, name: str) -> None:
     assert len(error["message"]) > 10
 
 
-@pytest.mark.parametrize("prompt", ["تفاحة حمراء על כחול", "🍎🍎🍎 👩‍👩‍👧‍👦", "e\u0301 ﬁ ＡＢＣ \u202eabc", "'; DROP TABLE generation_job; --"])
+@pytest.mark.parametrize(
+    "prompt",
+    ["تفاحة حمراء על כחול", "🍎🍎🍎 👩‍👩‍👧‍👦", "e\u0301 ﬁ ＡＢＣ \u202eabc", "'; DROP TABLE generation_job; --"],
+)
 def test_any_script_is_a_prompt(http: httpx.Client, prompt: str) -> None:
     answer = http.post("/v1/jobs", json={"prompt": prompt})
     assert answer.status_code == 201, answer.text

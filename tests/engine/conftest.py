@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,14 @@ guidance_scale = { default = 5, min = 0, max = 15 }
 """
 
 
+LETTERS = [chr(code) for code in range(33, 127)]
+# The token of the word `~`.
+POISON = len(LETTERS) + LETTERS.index("~")
+
+# (part, tensor, where in it, number): the tiny model with that number written there.
+Damage = Callable[[str, str, int | slice, float], ModelCard]
+
+
 def write_sums(folder: Path) -> None:
     """List every file of a model folder with its sha256."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
@@ -34,8 +45,8 @@ def write_sums(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
-def save_tiny(folder: Path, *, scale: float = 1.0) -> None:
-    """Random weights; `scale` nan gives a decoder that makes no numbers."""
+def save_tiny(folder: Path) -> None:
+    """A pipeline with random weights, listed in its sums."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -43,8 +54,7 @@ def save_tiny(folder: Path, *, scale: float = 1.0) -> None:
     torch.manual_seed(0)
     words = folder.parent / f"{folder.name}-tokenizer"
     words.mkdir()
-    letters = [chr(code) for code in range(33, 127)]
-    tokens = [*letters, *[letter + "</w>" for letter in letters], "<|startoftext|>", "<|endoftext|>"]
+    tokens = [*LETTERS, *[letter + "</w>" for letter in LETTERS], "<|startoftext|>", "<|endoftext|>"]
     (words / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
     (words / "merges.txt").write_text("#version: 0.2\n")
     tokenizer = CLIPTokenizer(str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=77)
@@ -80,15 +90,12 @@ def save_tiny(folder: Path, *, scale: float = 1.0) -> None:
         norm_num_groups=2,
         layers_per_block=1,
     )
-    with torch.no_grad():
-        for parameter in vae.decoder.conv_out.parameters():
-            parameter.mul_(scale)
     StableDiffusionPipeline(
         vae=vae,
         text_encoder=text,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=DDIMScheduler(clip_sample=False),
+        scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -104,10 +111,21 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     return load_card(root / "tiny.toml", weights_root=root)
 
 
-@pytest.fixture(scope="session")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
-    """The same, with a decoder whose weights are not numbers."""
-    root = tmp_path_factory.mktemp("broken")
-    (root / "tiny.toml").write_text(CARD)
-    save_tiny(root / "tiny", scale=float("nan"))
-    return load_card(root / "tiny.toml", weights_root=root)
+@pytest.fixture
+def damaged(tiny: ModelCard, tmp_path: Path) -> Damage:
+    """Copies of the tiny model whose files are whole and whose numbers are not."""
+
+    def damage(part: str, tensor: str, where: int | slice, number: float) -> ModelCard:
+        from safetensors.torch import load_file, save_file
+
+        folder = tmp_path / "damaged"
+        shutil.copytree(tiny.folder, folder)
+        (file,) = (folder / part).glob("*.safetensors")
+        weights = load_file(file)
+        (name,) = (name for name in weights if name.endswith(tensor))
+        weights[name][where] = number
+        save_file(weights, file, metadata={"format": "pt"})
+        write_sums(folder)
+        return replace(tiny, name="damaged", folder=folder)
+
+    return damage

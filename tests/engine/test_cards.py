@@ -51,6 +51,12 @@ def test_every_card_of_the_catalogue_is_well_formed() -> None:
         ('name = "tiny"', 'name = "other"', "must be the file's name"),
         ("price = 1", "price = ", "is not valid TOML"),
         ('modes = ["text_to_image"]', 'modes = ["hologram"]', "names 'hologram'"),
+        ('modes = ["text_to_image"]', "modes = [[]]", "names []"),
+        ('modes = ["text_to_image"]', "modes = []", "modes is empty"),
+        ('drawn = "64x64"', 'drawn = "60x64"', "sizes.drawn must be multiples of 8, not 60x64"),
+        ('drawn = "64x64" }', 'drawn = "64x64" }, { released = "64x64", drawn = "8x8" }', "names 64x64 twice"),
+        ('[{ released = "64x64", drawn = "64x64" }]', "[64]", "sizes holds 64"),
+        ("max = 15", "max = inf", "guidance_scale.max must be a finite number"),
     ],
 )
 def test_a_typo_names_the_key(tmp_path: Path, old: str, new: str, said: str) -> None:

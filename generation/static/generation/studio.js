@@ -10,7 +10,7 @@
   });
   // "/" goes to the words from anywhere.
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select")) return;
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input:not([type=radio]), textarea, select")) return;
     event.preventDefault();
     document.getElementById("prompt").focus();
   });
