@@ -292,6 +292,11 @@ class Decision(AppendOnly):
             models.CheckConstraint(condition=~Q(reason=""), name="decision_has_reason"),
         ]
 
+    @property
+    def word(self) -> str:
+        """Where it moved the case, in the word that pages use."""
+        return Case.State(self.to_state).label
+
 
 class Freeze(models.Model):
     """A severe block stopped a person's other work until a moderator looks."""
