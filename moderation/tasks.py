@@ -10,6 +10,6 @@ def screen() -> None:
     """Screen whatever waits. Safe to deliver twice or never."""
     # Drawing workers import this module too, and have no classifiers.
     from moderation.arming import armoury
-    from moderation.screening import screen_waiting
+    from moderation.screening.worker import screen_waiting
 
     screen_waiting(armoury(), process_name("screen"))

@@ -16,7 +16,7 @@ from generation.tasks import draw_waiting
 from journal.models import Wakeup
 from journal.outbox import publish
 from moderation import sweep as moderation_sweep
-from moderation.screening import screen_waiting
+from moderation.screening.worker import screen_waiting
 
 
 @lru_cache
