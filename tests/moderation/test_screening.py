@@ -15,8 +15,8 @@ from moderation import derivative, sweep
 from moderation.actions import CannotRelease, Ruling, clear
 from moderation.models import Case, Decision, Freeze, Screening
 from moderation.screening import oldest_pending_age
-from moderation.screening.worker import screen_waiting
 from moderation.screening.leases import claim
+from moderation.screening.worker import screen_waiting
 from tests.moderation.conftest import (
     Moderators,
     Recorder,
