@@ -1,10 +1,10 @@
 """What the base page needs on every page."""
 
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
 
 from accounts.models import User
 from billing import ledger
@@ -21,14 +21,15 @@ PLACES = {
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """The place in the bar, and the credits that can be spent. Credits are counted only if a page shows them."""
+    """The place in the bar, and the credits that can be spent. Credits are counted once, and only if the page shows them."""
     here = next((name for start, name in PLACES.items() if request.path.startswith(start)), "")
     user = getattr(request, "user", None)
     known = {"here": here, "free_credits": settings.FREE_CREDITS_A_MONTH}
     if not isinstance(user, User):
         return known
 
+    @cache
     def credits() -> int:
         return ledger.balance(ledger.wallet_of(user)).available
 
-    return known | {"credits": SimpleLazyObject(credits)}
+    return known | {"credits": credits}
