@@ -235,6 +235,7 @@ def _close(cause: str, state: Hold.State, kind: Transfer.Kind, *, reason: str) -
     if hold.state != Hold.State.OPEN:
         if hold.state != state:
             raise HoldClosed(cause, hold.state)
+        assert hold.closed_by_id is not None
         return Transfer.objects.get(pk=hold.closed_by_id)
     lots = statements.lots_of(hold, wallet)
     now = timezone.now()

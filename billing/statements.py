@@ -175,4 +175,5 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 def _rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
