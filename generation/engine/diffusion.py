@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is ever fetched while dr
 import diffusers
 import numpy as np
 import torch
+import transformers
 from safetensors import SafetensorError
 
 from generation.engine.cards import ModelCard, verify
@@ -20,6 +21,8 @@ from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep
 
 log = logging.getLogger(__name__)
 diffusers.utils.logging.set_verbosity_error()  # its warnings quote prompts, which are not for logs
+diffusers.utils.logging.disable_progress_bar()
+transformers.utils.logging.disable_progress_bar()
 
 
 class AllCancelled(Exception):
