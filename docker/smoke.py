@@ -86,7 +86,7 @@ def ensure_base() -> None:
 
 def build(tool: str, image: str) -> None:
     """Build one image. The host's certificates go along, for networks that have some of their own."""
-    verb = ("buildah", "bud", "--layers") if tool == "buildah" else (tool, "build")
+    verb = ("buildah", "bud", "--layers", "--format", "docker") if tool == "buildah" else (tool, "build")
     options: list[str | Path] = ["--file", RECIPE, "--target", image, "--tag", f"vaglio-{image}"]
     options += ["--build-arg", f"TORCH_BACKEND={os.environ.get('TORCH_BACKEND', '')}"]
     if tool == "buildah":
