@@ -26,12 +26,13 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "pgtrigger",
+    # Before allauth: its account pages are drawn by our templates.
+    "web",
     "allauth",
     "allauth.account",
     "config",
     "journal",
     "accounts",
-    "web",
     "billing",
     "moderation",
     "generation",
@@ -207,11 +208,13 @@ POLICIES = [Path(folder) for folder in env.text("VAGLIO_POLICIES", str(ROOT / "m
 MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
 REVIEW_DEADLINE_SECONDS = env.seconds("REVIEW_DEADLINE_SECONDS", 3 * 24 * 3600, least=1)
 
+# Libraries say warnings; our own rooms and the processes around them say what they do.
+SPEAKING = ("celery", "worker", "relay", "sweep", "generation", "moderation", "billing", "journal", "uvicorn.error")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {name: {"level": env.text("LOG_LEVEL", "INFO")} for name in SPEAKING},
 }
