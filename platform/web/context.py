@@ -21,7 +21,7 @@ PLACES = {
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """The place in the bar, and the credits that can be spent. Credits are counted once, and only if the page shows them."""
+    """The place in the bar, and the credits that can be spent: counted once, and only if the page shows them."""
     here = next((name for start, name in PLACES.items() if request.path.startswith(start)), "")
     user = getattr(request, "user", None)
     known = {"here": here, "free_credits": settings.FREE_CREDITS_A_MONTH}
