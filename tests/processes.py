@@ -26,6 +26,7 @@ class Platform:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.valkey = EmbeddedValkey(folder / "valkey")
+        self.valkey.start()
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.env = {
@@ -42,9 +43,7 @@ class Platform:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str) -> None:
-        """Start programs by name; all, and the broker, when none is named."""
-        if not names:
-            self.valkey.start()
+        """Start programs by name; all when none is named."""
         for program in programs(self.env, self.listening.fileno()):
             if names and program.name not in names:
                 continue
@@ -109,8 +108,12 @@ class Platform:
         return "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in (*KINDS, "web"))
 
     def __enter__(self) -> "Platform":
-        self.start()
-        self.await_ready()
+        try:
+            self.start()
+            self.await_ready()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:

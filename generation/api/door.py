@@ -108,6 +108,9 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def _refused(request: HttpRequest, error: HttpError) -> HttpResponse:
+    # What our parser raises reaches us wrapped.
+    if isinstance(error.__cause__, ApiError):
+        return error.__cause__.response()
     return ApiError(error.status_code, "bad_request", str(error)).response()
 
 

@@ -5,7 +5,6 @@ import io
 import json
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -49,17 +48,16 @@ def test_a_picture_comes_back_whole(client: openai.OpenAI) -> None:
             assert not picture.info.get("parameters")
 
 
-def test_an_address_shows_the_picture_and_ends(client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_shows_the_picture_and_ends(client: openai.OpenAI) -> None:
     answer = client.images.generate(prompt="a red apple on blue", response_format="url")
     assert answer.data is not None
     url = answer.data[0].url or ""
-    with urllib.request.urlopen(url) as shown:
-        assert shown.headers["Content-Type"] == "image/png"
-        assert shown.headers["X-Content-Type-Options"] == "nosniff"
-        Image.open(io.BytesIO(shown.read())).verify()
-    with pytest.raises(urllib.error.HTTPError) as changed:
-        urllib.request.urlopen(url[:-3] + "abc")
-    assert changed.value.code == 404
+    shown = httpx.get(url)
+    assert shown.status_code == 200
+    assert shown.headers["Content-Type"] == "image/png"
+    assert shown.headers["X-Content-Type-Options"] == "nosniff"
+    Image.open(io.BytesIO(shown.content)).verify()
+    assert httpx.get(url.rstrip("/")[:-3] + "abc/").status_code == 404
 
 
 def test_a_blocked_prompt_names_field_and_policy(client: openai.OpenAI) -> None:
@@ -102,7 +100,7 @@ def test_too_few_credits_are_402(platform: Any) -> None:
     assert code_of(caught.value) == "insufficient_credits"
 
 
-@pytest.mark.parametrize("secret", ["", "vg_wrong", "sk-something", "vg_\x7f"])
+@pytest.mark.parametrize("secret", ["x", "vg_wrong", "sk-something", "vg_" + "x" * 2000])
 def test_a_key_that_opens_nothing_is_401(platform: Any, secret: str) -> None:
     answer = httpx.get(f"{platform.address}/v1/credits", headers={"Authorization": f"Bearer {secret}"})
     assert answer.status_code == 401
