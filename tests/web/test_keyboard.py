@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# Kept after the run, to be looked at.
+PICTURES = Path(__file__).resolve().parents[1] / "pictures"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -87,11 +90,13 @@ def test_a_picture_is_asked_for_watched_and_opened_by_keys_alone(page: Any) -> N
     expect(card.locator(".frame img")).to_have_js_property("complete", True, timeout=60_000)
     assert card.locator(".frame img").evaluate("image => image.naturalWidth") == 512
     assert page.locator("#credits").inner_text() == "99,996"
+    page.screenshot(path=PICTURES / "studio.png")
 
     page.goto(reverse("gallery"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.locator(".drawer")).to_be_visible(timeout=60_000)
+    page.screenshot(path=PICTURES / "gallery.png")
     page.keyboard.press("Escape")
     expect(page.locator(".drawer")).to_have_count(0)
     assert focused(page).startswith("m-"), "one is back where one was"
@@ -120,3 +125,4 @@ def test_a_page_fits_a_phone(page: Any, name: str) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     page.goto(reverse(name))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.screenshot(path=PICTURES / f"{name}-320.png", full_page=True)
