@@ -70,9 +70,11 @@ class Frame:
 class Sight:
     """One job with its media, which must have their cases joined."""
 
-    def __init__(self, job: Job, media: Sequence[Medium] | None = None) -> None:
+    def __init__(self, job: Job, media: Sequence[Medium]) -> None:
         self.job = job
-        self.media = list(job.media.all()) if media is None else list(media)
+        self.media = media
+        # Of a job that waits: how many turns come before it, plus one.
+        self.place: int | None = None
 
     @cached_property
     def frames(self) -> list[Frame]:
@@ -132,10 +134,9 @@ class Sight:
         return self._end()
 
     def _place(self) -> str:
-        place = self.job.queue_place()
-        if place is None or place <= 1:
+        if self.place is None or self.place <= 1:
             return "Next in line."
-        return f"{place - 1} {'turn' if place == 2 else 'turns'} before it."
+        return f"{self.place - 1} {'turn' if self.place == 2 else 'turns'} before it."
 
     def _end(self) -> str:
         """Done or cancelled: what it came to."""
@@ -174,6 +175,15 @@ class Sight:
 
 
 def sights(jobs: JobQuerySet) -> list[Sight]:
-    """Jobs with their media, in two queries. Evidence stays where it is."""
+    """One person's jobs with their media, in two queries, and three more if any waits. Evidence stays where it is."""
     media = Medium.objects.select_related("case").defer("case__evidence", "case__findings").order_by("index")
-    return [Sight(job, list(job.media.all())) for job in jobs.prefetch_related(Prefetch("media", media))]
+    found = [Sight(job, list(job.media.all())) for job in jobs.prefetch_related(Prefetch("media", media))]
+    waiting = sorted(
+        (sight for sight in found if sight.job.state == Job.State.QUEUED),
+        key=lambda sight: (sight.job.queued_at or sight.job.created_at, sight.job.pk),
+    )
+    # A person's own jobs come one after the other, so only the first has to ask for its place.
+    first = waiting[0].job.queue_place() if waiting else None
+    for after, sight in enumerate(waiting):
+        sight.place = first + after if first is not None else None
+    return found

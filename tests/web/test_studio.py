@@ -247,3 +247,15 @@ def test_an_account_on_hold_is_told_so(people: People, alice: Client) -> None:
     answer = ask(alice, "one more", headers=HTMX)
     assert answer.status_code == 403
     assert str(verbs.AccountOnHold()) in text(answer)
+
+
+def test_a_page_of_twenty_jobs_costs_no_more_than_a_page_of_two(
+    people: People, alice: Client, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(20):
+        path.submit(people.alice)
+    path.work_prompts()
+    with django_assert_max_num_queries(16):
+        html = text(alice.get(reverse("studio")))
+    assert html.count("Next in line.") == 1
+    assert "19 turns before it." in html
