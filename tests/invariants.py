@@ -31,7 +31,7 @@ def assert_money_is_exact() -> None:
               LEFT JOIN moderation_case "case" ON "case".id = medium.case_id
               LEFT JOIN billing_hold hold ON hold.cause = 'medium:' || medium.id
              WHERE hold.state IS DISTINCT FROM CASE
-                     WHEN medium.state = 'drawn' AND "case".state = 'cleared' THEN 'captured'
+                     WHEN medium.state = 'drawn' AND "case".state IN ('cleared', 'withdrawn') THEN 'captured'
                      WHEN medium.state IN ('failed', 'cancelled') THEN 'released'
                      WHEN "case".state = 'refused' THEN 'released'
                      ELSE 'open' END

@@ -176,18 +176,13 @@ def _make(person: User, order: Order) -> Job:
 
 
 def start(job: Job, *, reason: str) -> bool:
-    """Put a job whose inputs were cleared in line, and wake a worker."""
-    with step("generation.start"):
-        turn = lock_turn(job.person_id)
-        moved = job.move(
-            {Job.State.CHECKING, Job.State.IN_REVIEW},
-            Job.State.QUEUED,
-            reason=reason,
-            queued_at=timezone.now(),
-        )
-        if moved:
-            line_up(turn)
-            outbox.wake("draw")
+    """Put a job whose inputs were cleared in line, and wake a worker. In the deciding transaction."""
+    turn = lock_turn(job.person_id)
+    queued = Job.State.QUEUED
+    moved = job.move({Job.State.CHECKING, Job.State.IN_REVIEW}, queued, reason=reason, queued_at=timezone.now())
+    if moved:
+        line_up(turn)
+        outbox.wake("draw")
     return moved
 
 

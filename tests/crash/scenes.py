@@ -18,7 +18,7 @@ from generation.turns import Affinity, claim
 from journal.seal import HeadFile, seal_new_lines
 from journal.transactions import step
 from moderation import sweep as moderation_sweep
-from moderation.actions import CaseTaken, claim_next, decide, lift, withdraw
+from moderation.actions import CannotRelease, CaseTaken, claim_next, decide, lift, withdraw
 from moderation.models import Case, Freeze
 from moderation.screening import leases
 from tests import path
@@ -46,9 +46,12 @@ def order_everything() -> None:
 
 
 def decide_reviews() -> None:
-    """Bob clears whatever waits for him."""
+    """Bob clears whatever waits for him, and refuses what was never screened and so has no file for release."""
     while case := claim_next(person("bob")):
-        decide(case, moderator=person("bob"), to="cleared", policy_code="", reason="it is an apple")
+        try:
+            decide(case, moderator=person("bob"), to="cleared", policy_code="", reason="it is an apple")
+        except CannotRelease:
+            decide(case, moderator=person("bob"), to="refused", policy_code="", reason="nobody could look at it")
 
 
 def main_path() -> None:
