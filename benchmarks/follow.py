@@ -90,8 +90,7 @@ def main() -> None:
             until(up, what="the web process")
             delays = asyncio.run(watch(platform.address, secret, jobs))
         finally:
-            platform.listening.close()
-            platform.kill("web")
+            platform.stop()
         line(f"event to {FOLLOWERS} followers", delays, times(select_one, 300), target="target < 500 ms")
 
 

@@ -1,6 +1,7 @@
 """Jobs, their media, and whose turn it is."""
 
 import uuid
+from collections.abc import Set as AbstractSet
 from typing import ClassVar, Self
 
 import pgtrigger
@@ -160,7 +161,9 @@ class Job(models.Model):
         """How much of the drawing is done, 0 to 1."""
         return self.progress_step / self.steps if self.steps else 0.0
 
-    def move(self, sources: set[str], to: str, *, reason: str, actor: User | None = None, **fields: object) -> bool:
+    def move(
+        self, sources: AbstractSet[str], to: str, *, reason: str, actor: User | None = None, **fields: object
+    ) -> bool:
         """Move to `to` if the job is still in one of `sources`, write it down, and tell whoever follows it.
 
         The condition is part of the UPDATE, so of two that press at once one wins; the other gets False.

@@ -22,7 +22,7 @@ def engine() -> Engine:
         return FakeEngine()
     from generation.engine.diffusion import DiffusersEngine
 
-    return DiffusersEngine()
+    return DiffusersEngine(threads=settings.DRAW_THREADS or None)
 
 
 def draw_waiting(engine: Engine, *, worker: str) -> int:
@@ -35,7 +35,7 @@ def draw_waiting(engine: Engine, *, worker: str) -> int:
     return drawn
 
 
-@shared_task(name="generation.draw", acks_late=True)
+@shared_task(name="generation.draw", acks_late=True)  # type: ignore[untyped-decorator]
 def draw() -> None:
     """Draw whatever waits. Safe to deliver twice or never."""
     draw_waiting(engine(), worker=process_name("draw"))

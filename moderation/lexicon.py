@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from moderation.signals import Signal
 from moderation.policy import LEXICON, PolicySet, Words
+from moderation.signals import Signal
 
 NAMES = Path(__file__).resolve().parent / "words" / "protected_names.toml"
 
@@ -86,9 +86,9 @@ def _spans(words: Sequence[str], terms: Sequence[str]) -> Iterator[tuple[str, ra
         for length in range(1, min(longest, len(words) - start) + 1):
             piece = tuple(words[start : start + length])
             singular = (*piece[:-1], piece[-1][:-1]) if piece[-1].endswith("s") and len(piece[-1]) > 3 else piece
-            term = wanted.get(piece) or wanted.get(singular)
-            if term is not None:
-                yield term, range(start, start + length)
+            found = wanted.get(piece) or wanted.get(singular)
+            if found is not None:
+                yield found, range(start, start + length)
 
 
 def find(words: Sequence[str], listed: Words) -> list[Match]:
@@ -145,7 +145,7 @@ def _named(words: Sequence[str]) -> list[str]:
     for start in range(len(words)):
         for length in range(1, min(longest, len(words) - start) + 1):
             piece = tuple(words[start : start + length])
-            name = aliases.get(piece)
+            name: str | None = aliases.get(piece)
             joined = " ".join(piece)
             if name is None and length > 1 and FUZZY_FROM <= len(joined) <= 40:
                 name = next((near[cut] for cut in _with_one_left_out(joined) if cut in near), None)

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moderation.signals import Signal
 from moderation.policy import PolicySet
+from moderation.signals import Signal
 
 Outcome = Literal["clear", "review", "block"]
 

@@ -1,9 +1,9 @@
 """What must be true at every moment, whatever died. Asked past the code that is tested, where that is possible."""
 
-from billing.verify import differences
 from django.conf import settings
 from django.db import connection
 
+from billing.verify import differences
 from generation.models import Job, Medium
 from journal import files
 from journal.seal import HeadFile, seal_new_lines, verify

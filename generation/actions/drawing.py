@@ -107,6 +107,7 @@ def draw(batch: Batch, engine: Engine) -> None:
             for job in batch.jobs:
                 wanted = {key: medium for key, medium in media.items() if medium.job_id == job.pk}
                 _store(job, batch.token, [(wanted[r.key], r) for r in results if r.key in wanted])
+        log.info("drew %d pictures for %d jobs with %s", len(results), len(batch.jobs), card.name)
     except LeaseLost:
         log.info("batch %s is no longer ours; its drawing was stopped", batch.token)
     except files.StoreFull as error:

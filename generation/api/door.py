@@ -30,7 +30,7 @@ def _person_for(secret: str) -> User | None:
 class BearerKey(HttpBearer):
     """`Authorization: Bearer vg_…`"""
 
-    async def authenticate(self, request: HttpRequest, token: str) -> User | None:  # type: ignore[override]
+    async def authenticate(self, request: HttpRequest, token: str) -> User | None:
         return await sync_to_async(_person_for)(token)
 
 
@@ -39,7 +39,7 @@ async def session(request: HttpRequest) -> User | None:
     if request.method not in {"GET", "HEAD"}:
         return None
     user = await request.auser()
-    return None if isinstance(user, AnonymousUser) else user  # type: ignore[return-value]
+    return None if isinstance(user, AnonymousUser) else user
 
 
 class JsonOnly(Parser):
@@ -72,8 +72,8 @@ api = NinjaAPI(
 )
 
 
-def _answer(request: HttpRequest, error: Exception) -> HttpResponse:
-    known = as_api_error(error)
+def _answer(request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    known = as_api_error(error) if isinstance(error, Exception) else None
     assert known is not None
     return known.response()
 

@@ -44,7 +44,7 @@ async def generate(request: HttpRequest, body: ImagesIn) -> Any:
 
 async def submit(person: User, order: Order, request: HttpRequest, *, route: str) -> Job:
     """Take the order in a thread that gives its connection back before anything waits."""
-    return await sync_to_async(closing)(
+    job: Job = await sync_to_async(closing)(
         verbs.submit,
         person,
         order,
@@ -52,6 +52,7 @@ async def submit(person: User, order: Order, request: HttpRequest, *, route: str
         idempotency_key=idempotency_key(request),
         is_retry=(request.headers.get("x-stainless-retry-count") or "0") not in {"", "0"},
     )
+    return job
 
 
 def idempotency_key(request: HttpRequest) -> str | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from ninja import Router, Schema
 
 from accounts.models import User
@@ -104,7 +104,7 @@ async def cancel(request: HttpRequest, job_id: UUID) -> Any:
 
 
 @router.get("/jobs/{uuid:job_id}/events", summary="Follow a job (server-sent events)")
-async def events(request: HttpRequest, job_id: UUID) -> HttpResponse:
+async def events(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
     """One `job` event at once and one for each change, until the job is final or waits for a person."""
     person: User = request.auth  # type: ignore[attr-defined]
     job: Job = await sync_to_async(closing)(_own, person, job_id)

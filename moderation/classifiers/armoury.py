@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moderation.signals import ItemFault, PictureClassifier, Signal, Unarmed
 from moderation.lexicon import judge_prompt
 from moderation.policy import LEXICON, PolicySet
+from moderation.signals import ItemFault, PictureClassifier, Signal, Unarmed
 
 if TYPE_CHECKING:
     from PIL import Image

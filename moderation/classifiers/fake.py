@@ -5,8 +5,8 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from moderation.signals import ItemFault, Signal
 from moderation.policy import PolicySet
+from moderation.signals import ItemFault, Signal
 
 if TYPE_CHECKING:
     from PIL import Image

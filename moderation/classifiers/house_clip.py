@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moderation.signals import Signal
 from moderation.policy import Concept, PolicySet
+from moderation.signals import Signal
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,7 +29,7 @@ def checked_sums(folder: Path) -> str:
         listing = (folder / SUMS).read_bytes()
     except OSError as error:
         raise WeightsRefused(f"{folder.name}/{SUMS} is missing") from error
-    listed = dict(reversed(line.split("  ", 1)) for line in listing.decode().splitlines())
+    listed = {name: sha256 for sha256, _, name in (line.partition("  ") for line in listing.decode().splitlines())}
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUMS}
     for name in sorted(present | set(listed)):
         if name not in present:

@@ -186,7 +186,8 @@ CELERY_WORKER_PROC_ALIVE_TIMEOUT = 180
 # What the free plan grants each month.
 FREE_CREDITS_A_MONTH = env.integer("FREE_CREDITS_A_MONTH", 15, least=1)
 
-# Drawing
+# Drawing. Threads of one drawing worker on a CPU; 0 leaves it to torch.
+DRAW_THREADS = env.integer("DRAW_THREADS", 0)
 ENGINE = env.choice("VAGLIO_ENGINE", "diffusers", {"diffusers", "fake"})
 CATALOGUE = Path(env.text("VAGLIO_CATALOGUE", str(ROOT / "generation" / "catalogue")))
 WEIGHTS = Path(env.text("VAGLIO_WEIGHTS", str(ROOT / "training" / "weights")))
@@ -203,7 +204,8 @@ API_WAIT_SECONDS = env.seconds("API_WAIT_SECONDS", 300)
 
 # Screening
 CLASSIFIERS = env.choice("VAGLIO_CLASSIFIERS", "house", {"house", "fake"})
-POLICIES = [Path(folder) for folder in env.text("VAGLIO_POLICIES", str(ROOT / "moderation" / "policies")).split(os.pathsep)]
+_folders = env.text("VAGLIO_POLICIES", str(ROOT / "moderation" / "policies"))
+POLICIES = [Path(folder) for folder in _folders.split(os.pathsep)]
 # When the oldest pending case is older, intake answers 503 instead of piling up.
 MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
 REVIEW_DEADLINE_SECONDS = env.seconds("REVIEW_DEADLINE_SECONDS", 3 * 24 * 3600, least=1)
@@ -216,5 +218,10 @@ LOGGING = {
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {name: {"level": env.text("LOG_LEVEL", "INFO")} for name in SPEAKING},
+    "loggers": {
+        **{name: {"level": env.text("LOG_LEVEL", "INFO")} for name in SPEAKING},
+        # A line for each wake-up says nothing: it carries no id.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
 }

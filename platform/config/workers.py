@@ -12,7 +12,7 @@ log = logging.getLogger("worker")
 QUEUES = "VAGLIO_QUEUES"
 
 
-@celeryd_init.connect
+@celeryd_init.connect  # type: ignore[untyped-decorator]
 def remember_queues(sender: str, options: dict[str, Any], **_: Any) -> None:
     """Keep what -Q asked for."""
     queues = options.get("queues") or []
@@ -24,7 +24,7 @@ def serves(queue: str) -> bool:
     return queue in os.environ.get(QUEUES, "").split(",")
 
 
-@worker_process_init.connect
+@worker_process_init.connect  # type: ignore[untyped-decorator]
 def load_pipelines(**_: Any) -> None:
     """Load the default model in the process that will draw, before the first job asks for it."""
     if not serves("draw"):

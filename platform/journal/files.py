@@ -4,7 +4,7 @@ import os
 import tempfile
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage, storages
@@ -87,8 +87,8 @@ def read(storage: Storage, name: str) -> bytes:
 class NoStore(Storage):
     """The default store: there is none. Every file of ours goes to quarantine or to released."""
 
-    def _open(self, name: str, mode: str = "rb") -> File:
+    def _open(self, name: str, mode: str = "rb") -> "File[Any]":
         raise NotImplementedError("Name the store: quarantine or released.")
 
-    def _save(self, name: str, content: File) -> str:
+    def _save(self, name: str, content: "File[Any]") -> str:
         raise NotImplementedError("Name the store: quarantine or released.")
