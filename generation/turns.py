@@ -168,9 +168,12 @@ def renew(token: uuid.UUID, *, progress: int | None = None) -> set[uuid.UUID]:
     return ours
 
 
-def requeue_alone(job: Job, turn: Turn, *, reason: str) -> bool:
-    """Back in line at its old place, to be drawn in a batch of its own."""
+def requeue_alone(job: Job, turn: Turn, *, reason: str, counted: bool = True) -> bool:
+    """Back in line at its old place, to be drawn in a batch of its own. Not `counted`: the job is not to blame."""
     key = job.batch_key.partition(":alone:")[0] + f":alone:{job.pk}"
-    moved = job.move({Job.State.RUNNING}, Job.State.QUEUED, reason=reason, batch_key=key[:160], progress_step=0)
+    fields: dict[str, object] = {"batch_key": key[:160], "progress_step": 0}
+    if not counted:
+        fields["attempts"] = F("attempts") - 1
+    moved = job.move({Job.State.RUNNING}, Job.State.QUEUED, reason=reason, **fields)
     line_up(turn)
     return moved

@@ -111,7 +111,8 @@ def draw(batch: Batch, engine: Engine) -> None:
     except LeaseLost:
         log.info("batch %s is no longer ours; its drawing was stopped", batch.token)
     except files.StoreFull as error:
-        _give_back(batch, f"the quarantine store is full ({error})")
+        # Nobody's fault: they wait until there is room, and this worker stops asking until it is woken again.
+        _give_back(batch, f"the quarantine store is full ({error})", counted=False)
         raise
     except Exception as error:
         log.exception("batch %s could not be drawn", batch.token)
@@ -201,14 +202,14 @@ SENTENCES = {
 }
 
 
-def _give_back(batch: Batch, reason: str) -> None:
-    """Put each job back to be tried alone, or give it up after enough attempts."""
+def _give_back(batch: Batch, reason: str, *, counted: bool = True) -> None:
+    """Put each job back to be tried alone, or give it up after enough attempts that count."""
     for job in batch.jobs:
         with step("draw.give_back"):
             turn = lock_turn(job.person_id)
             if not Job.objects.filter(pk=job.pk, lease_token=batch.token).exists():
                 continue
-            if job.attempts >= settings.MOST_ATTEMPTS:
+            if counted and job.attempts >= settings.MOST_ATTEMPTS:
                 fail(job, reason="the engine failed on it every time")
             else:
-                requeue_alone(job, turn, reason=reason[:200])
+                requeue_alone(job, turn, reason=reason[:200], counted=counted)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psutil
 import pytest
 
 from generation.models import Job
@@ -73,11 +74,8 @@ def test_a_worker_asked_to_stop_finishes_or_gives_back(platform: Any) -> None:
 
 def test_no_child_outlives_a_killed_worker(platform: Any) -> None:
     """A prefork child that went on drawing would draw under a lost lease, and hold the GPU's memory."""
-    import psutil
-
     parent = psutil.Process(platform.running["draw"].pid)
-    family = [parent, *parent.children(recursive=True)]
-    assert len(family) >= 2
+    family = [parent, *until(lambda: parent.children(recursive=True), what="the pool's child")]
     parent.kill()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []

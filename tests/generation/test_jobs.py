@@ -1,5 +1,6 @@
 """The life of a job: what is charged, what is refused, and what two at once can do to it."""
 
+import errno
 import itertools
 import uuid
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from django.core.files.storage import InMemoryStorage
 from django.db import connections
 
 from accounts.models import User
@@ -18,6 +20,7 @@ from generation.engine.fake import FakeEngine
 from generation.models import JOB_ARROWS, Job, Medium, RefusedAttempt
 from generation.tasks import draw_waiting
 from generation.turns import Affinity, claim
+from journal import files
 from journal.idempotency import KeyReused
 from journal.models import IdempotentCall, Wakeup
 from tests import path
@@ -260,6 +263,48 @@ def test_a_cap_on_unfinished_jobs(people: People, settings: Any) -> None:
     path.submit(people.alice)
     with pytest.raises(jobs.TooManyJobs):
         path.submit(people.alice)
+
+
+class FullStore(InMemoryStorage):
+    """A store without room."""
+
+    def _save(self, name: str, content: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_quarantine_store_costs_nothing_and_work_goes_on_when_there_is_room(
+    people: People, settings: Any
+) -> None:
+    job = path.submit(people.alice)
+    path.work_prompts()
+    usual = settings.STORAGES
+    settings.STORAGES = usual | {"quarantine": {"BACKEND": "tests.generation.test_jobs.FullStore"}}
+    for _ in range(settings.MOST_ATTEMPTS + 1):
+        with pytest.raises(files.StoreFull, match="No room left"):
+            draw_waiting(FakeEngine(), worker="tests")
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("queued", 0)
+    settings.STORAGES = usual
+    path.work()
+    job.refresh_from_db()
+    assert job.state == "done"
+    assert_nothing_lost()
+
+
+def test_a_clock_that_jumps_forward_gives_no_job_two_pictures(people: People) -> None:
+    """Every lease looks ended at once, while their workers go on drawing."""
+    jobs_ = [path.submit(person) for person in (people.alice, people.carol)]
+    path.work_prompts()
+    drawing = [claim(worker=f"w{n}", affinity=Affinity(), batch_sizes={"fake": 1}) for n in range(2)]
+    Job.objects.filter(state="running").update(lease_until="2020-01-01T00:00:00Z")
+    path.sweep()
+    path.work()
+    for batch in drawing:
+        assert batch is not None
+        draw(batch, FakeEngine())
+    path.work()
+    assert [job.media.filter(state="drawn").count() for job in jobs_] == [1, 1]
+    assert_nothing_lost()
 
 
 STATES = [state.value for state in Job.State]
