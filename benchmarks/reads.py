@@ -14,9 +14,10 @@ def release_media() -> None:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         cursor.execute(
             """
-            INSERT INTO moderation_case (subject, key, person_id, state, severity, policy_codes, evidence, findings,
-                opened_at, decided_at, attempts, derivative_key, derivative_sha256, derivative_distance)
-            SELECT 'medium', medium.id, job.person_id, 'cleared', 0, '[]', '{}', '[]', job.created_at, now(), 1,
+            INSERT INTO moderation_case (subject, key, person_id, state, severity, policy_code, policy_codes,
+                evidence, findings, opened_at, decided_at, attempts,
+                derivative_key, derivative_sha256, derivative_distance)
+            SELECT 'medium', medium.id, job.person_id, 'cleared', 0, '', '[]', '{}', '[]', job.created_at, now(), 1,
                    'x/' || medium.id, repeat('0', 64), 0
               FROM generation_medium medium JOIN generation_job job ON job.id = medium.job_id
              WHERE job.state = 'done' AND abs(hashtext(medium.id::text)) % 10 > 0

@@ -4,14 +4,15 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from generation.models import Job, Turn
-from journal.events import announce
+from generation.models import Job, JobHistory, Turn
+from journal.events import announce_all
 from journal.transactions import require_transaction, step
 
 # Virtual time is credits times this, over weight: integers, and a weight of 7 still divides well.
@@ -82,55 +83,62 @@ def claim(*, worker: str, affinity: Affinity, batch_sizes: dict[str, int]) -> Ba
 
     Costs a few index look-ups per job taken, whatever the length of the queue.
     """
-    token = uuid.uuid4()
+    batch = Batch(token=uuid.uuid4(), model="")
     with step("draw.claim"):
         head = _head(affinity)
         if head is None or head.next_job is None:
             return None
-        batch = Batch(token=token, model=head.next_model)
-        capacity = batch_sizes.get(head.next_model, 1)
-        turns: Sequence[Turn] = [head]
+        batch.model = head.next_model
         key = head.next_key
+        capacity = batch_sizes.get(head.next_model, 1)
+        turns = [head]
         while turns:
-            for turn in turns:
-                _take(turn, batch, worker)
-            if batch.size >= capacity or ":alone:" in key:
-                break
+            _take(turns, batch, worker)
             room = capacity - batch.size
-            turns = list(
-                Turn.objects.select_for_update(skip_locked=True, of=("self",))
-                .select_related("next_job")
-                .filter(next_job__isnull=False, frozen=False, next_key=key, next_job__n__lte=room)
-                .order_by("virtual_time", F("last_served_at").asc(nulls_first=True))[:1]
-            )
+            turns = [] if room <= 0 or ":alone:" in key else _fitting(key, room)
     affinity.turns = affinity.turns + 1 if affinity.loaded == batch.model else 0
     affinity.loaded = batch.model
     return batch
 
 
-def _head(affinity: Affinity) -> Turn | None:
-    line = (
+def _line() -> QuerySet[Turn]:
+    """Whose turn it is, in order, locked; without those that another worker is claiming from."""
+    return (
         Turn.objects.select_for_update(skip_locked=True, of=("self",))
         .select_related("next_job")
         .filter(next_job__isnull=False, frozen=False)
         .order_by("virtual_time", F("last_served_at").asc(nulls_first=True))
     )
+
+
+def _head(affinity: Affinity) -> Turn | None:
     if affinity.loaded and affinity.turns < settings.AFFINITY_TURNS:
-        preferred = line.filter(next_model=affinity.loaded).first()
+        preferred = _line().filter(next_model=affinity.loaded).first()
         if preferred is not None:
             return preferred
-    return line.first()
+    return _line().first()
 
 
-def _take(turn: Turn, batch: Batch, worker: str) -> None:
-    """Move the turn's next job into the batch and charge the turn for it."""
-    job = turn.next_job
-    assert job is not None
+def _fitting(key: str, room: int) -> list[Turn]:
+    """The next people in line whose job can be drawn along, one job each, as far as there is room."""
+    fitting = []
+    for turn in _line().filter(next_key=key, next_job__n__lte=room)[:room]:
+        assert turn.next_job is not None
+        if turn.next_job.n <= room:
+            fitting.append(turn)
+            room -= turn.next_job.n
+    return fitting
+
+
+def _take(turns: Sequence[Turn], batch: Batch, worker: str) -> None:
+    """Move each turn's next job into the batch, charge the turn for it, and line up the one behind.
+
+    A handful of statements for all of them, however many.
+    """
     now = timezone.now()
-    taken = job.move(
-        {Job.State.QUEUED},
-        Job.State.RUNNING,
-        reason=f"claimed by {worker}"[:200],
+    wanted = [turn.next_job_id for turn in turns if turn.next_job_id is not None]
+    Job.objects.filter(pk__in=wanted, state=Job.State.QUEUED).update(
+        state=Job.State.RUNNING,
         lease_token=batch.token,
         lease_until=now + timedelta(seconds=settings.LEASE_SECONDS),
         worker=worker,
@@ -138,13 +146,38 @@ def _take(turn: Turn, batch: Batch, worker: str) -> None:
         progress_step=0,
         started_at=now,
     )
-    if taken:
-        job.refresh_from_db(fields=["attempts"])
-        batch.jobs.append(job)
-        turn.virtual_time += job.price * SCALE // max(turn.weight, 1)
-        turn.last_served_at = now
-        turn.save(update_fields=["virtual_time", "last_served_at"])
-    line_up(turn)
+    taken = {job.pk: job for job in Job.objects.filter(pk__in=wanted, lease_token=batch.token).select_related("person")}
+    JobHistory.objects.bulk_create(
+        JobHistory(job=job, from_state=Job.State.QUEUED, to_state=job.state, reason=f"claimed by {worker}"[:200])
+        for job in taken.values()
+    )
+    announce_all("job", [str(pk) for pk in taken])
+    behind = _next_jobs([turn.person_id for turn in turns])
+    for turn in turns:
+        job = taken.get(turn.next_job_id) if turn.next_job_id else None
+        if job is not None:
+            batch.jobs.append(job)
+            turn.virtual_time += job.price * SCALE // max(turn.weight, 1)
+            turn.last_served_at = now
+        turn.next_job_id, turn.next_model, turn.next_key = behind[turn.person_id]
+    fields = ["virtual_time", "last_served_at", "next_job", "next_model", "next_key"]
+    Turn.objects.bulk_update(turns, fields)
+
+
+def _next_jobs(people: list[int]) -> dict[int, tuple[uuid.UUID | None, str, str]]:
+    """Each person's oldest queued job: its id, model and key. One index look-up for each person."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT person.id, job.id, COALESCE(job.model, ''), COALESCE(job.batch_key, '')
+              FROM unnest(%s::bigint[]) person (id)
+              LEFT JOIN LATERAL (
+                    SELECT id, model, batch_key FROM generation_job
+                     WHERE person_id = person.id AND state = 'queued' ORDER BY queued_at, id LIMIT 1) job ON true
+            """,
+            [people],
+        )
+        return {person: (job, model, key) for person, job, model, key in cursor.fetchall()}
 
 
 def renew(token: uuid.UUID, *, progress: int | None = None) -> set[uuid.UUID]:
@@ -163,15 +196,14 @@ def renew(token: uuid.UUID, *, progress: int | None = None) -> set[uuid.UUID]:
         )
         ours = {row[0] for row in cursor.fetchall()}
         if progress is not None:
-            for pk in ours:
-                announce("job", str(pk))
+            announce_all("job", [str(pk) for pk in ours])
     return ours
 
 
 def requeue_alone(job: Job, turn: Turn, *, reason: str, counted: bool = True) -> bool:
     """Back in line at its old place, to be drawn in a batch of its own. Not `counted`: the job is not to blame."""
     key = job.batch_key.partition(":alone:")[0] + f":alone:{job.pk}"
-    fields: dict[str, object] = {"batch_key": key[:160], "progress_step": 0}
+    fields: dict[str, Any] = {"batch_key": key[:160], "progress_step": 0}
     if not counted:
         fields["attempts"] = F("attempts") - 1
     moved = job.move({Job.State.RUNNING}, Job.State.QUEUED, reason=reason, **fields)
