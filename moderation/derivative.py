@@ -11,8 +11,8 @@ from journal import files
 from journal.failpoints import failpoint
 
 # Bits of 64 in which the perceptual hashes may differ before a person has to compare the two.
-# Drawings of 64 px with little on them reach 14 by resizing alone; two different pictures are about 32 apart.
-FARTHEST = 16
+# Two different pictures are about 32 apart, and hardly ever less than 18.
+FARTHEST = 12
 
 RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}
 
@@ -64,5 +64,6 @@ def make(original: Image.Image, evidence: dict[str, Any], *, folder: str) -> Der
     key = files.write_once(files.released(), f"{folder}/{sha256}.png", data)
     failpoint("derivative.after_write")
     with Image.open(io.BytesIO(files.read(files.released(), key))) as kept:
-        distance = int(imagehash.phash(original) - imagehash.phash(kept))
+        # At the original's own size, so that what is compared is the picture and not the resize.
+        distance = int(imagehash.phash(original) - imagehash.phash(kept.resize(original.size, Image.Resampling.BOX)))
     return Derivative(key=key, sha256=sha256, distance=distance)

@@ -16,24 +16,38 @@ NAMES = Path(__file__).resolve().parent / "words" / "protected_names.toml"
 # Scores of the lexicon: nothing, a word that asks for a person, a word that refuses.
 NOTHING, REVIEW, BLOCK = 0.0, 0.6, 1.0
 
-# Letters of other scripts that look like Latin ones.
+# Letters of other scripts that look like Latin ones, and Latin ones that Unicode does not take apart.
 LOOKALIKES = str.maketrans(
-    "аеорсухіјѕһԁԛԝпгкмтвαεικνορτυχωβγ",
-    "aeopcyxijshdqwnrkmtbaeiknoptuxwbg",
+    "аеорсухіјѕһԁԛԝпгкмтвαεικνορτυχωβγıøłđħɑɡɩʟɴʀʏᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢʙɢʜɪ",
+    "aeopcyxijshdqwnrkmtbaeiknoptuxwbgioldhagilnryacdejkmoptuvwzbghi",
 )
+# Letters in squares and circles, and those that flags are made of: four alphabets in a row.
+LOOKALIKES |= {first + place: 97 + place for first in (0x1F130, 0x1F150, 0x1F170, 0x1F1E6) for place in range(26)}
 LEET = str.maketrans("013457@$!|€", "oieastasile")
-INVISIBLE = dict.fromkeys(
-    [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0xAD, 0x180E], None
-)
+LEET_WITH_L = LEET | str.maketrans("1!|", "lli")
+_INVISIBLE_RANGES = [(0x200B, 0x2010), (0x202A, 0x202F), (0x2060, 0x2070), (0xFE00, 0xFE10)]
+INVISIBLE = dict.fromkeys([*(one for ends in _INVISIBLE_RANGES for one in range(*ends)), 0xFEFF, 0xAD, 0x180E, 0x34F])
 LONGEST_PHRASE = 6
-# A name this long may be written with one typo.
+# A name this long may be written with one typo, in a word of at least so many letters: II is not a typo of III.
 FUZZY_FROM = 9
+FUZZY_WORD = 4
+# Inside a run of letters that are spelled out one by one, words of these lengths are looked for.
+HIDDEN = range(4, 9)
 
-_WEIGHT = re.compile(r":\s*\d+(?:\.\d+)?")
-_BRACKET = re.compile(r"[()\[\]{}<>*_~`^+]")
+_ENGLISH = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+_ITALIAN = (
+    "un due tre quattro cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici diciassette"
+)
+_YEARS = rf"(\d{{1,2}}|{'|'.join([*_ENGLISH.split(), *_ITALIAN.split()])})"
+_AGE = re.compile(
+    rf"(?<!\w){_YEARS}[\s-]{{0,3}}(?:(?:years?|yrs?)[\s-]{{1,3}}olds?|y/?o)(?!\w)(?!\s(?:single|malt|scotch|whisk|rum|wine))"
+    rf"|(?<!\w)aged?\s{_YEARS}(?!\w)(?!\s(?:months|weeks|days))|(?<!\w)di\s{_YEARS}\sann[io](?!\w)"
+)
+_WEIGHT = re.compile(r":\s{0,3}\d+(?:\.\d+)?")
+_MARK = re.compile(r"[()\[\]{}<>*_~`^+]")
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_LETTERED = re.compile(r"(?=[\w@$!|€]*[^\W\d_])[\w@$!|€]*[013457@$!|€][\w@$!|€]*")
-_SPELLED = re.compile(r"(?<![^\W_])(?:[^\W_][\s.\-·•]){2,}[^\W_](?![^\W_])")
+_WORDLIKE = re.compile(r"[\w@$!|€]+")
+_SPELLED = re.compile(r"(?<![^\W_])(?:[^\W_][\s.,/\-·•]){2,}[^\W_](?![^\W_])")
 _STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
 
 
@@ -46,49 +60,109 @@ class Match:
 
 
 def normalise(text: str) -> str:
-    """One plain form for the many ways to write a word.
+    """One plain form for the many ways to write a word: the first of the `readings`, as text. Linear time.
 
     Compatibility forms, case, accents, invisible characters, look-alike letters of other scripts, weights and
-    brackets of prompt syntax, letters spelled out one by one, digits for letters, stretched letters. Linear time.
+    brackets of prompt syntax, letters spelled out one by one, digits for letters, stretched letters; an age below 18
+    becomes the word underage.
     """
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text)).translate(INVISIBLE)
-    plain = "".join(character for character in plain if not unicodedata.combining(character)).casefold()
-    plain = plain.translate(LOOKALIKES)
-    plain = _BRACKET.sub("", _WEIGHT.sub("", plain))
-    plain = _SPELLED.sub(_spelled, plain)
-    plain = _LETTERED.sub(lambda found: found.group().translate(LEET), plain)
-    return _STRETCHED.sub(r"\1", plain)
+    return _read(_plain(text), "", LEET, r"\1")
 
 
-def _spelled(found: re.Match[str]) -> str:
-    """Letters joined to a word; and once more without the first, which may be an article ("a n u d e")."""
-    word = re.sub(r"[\s.\-·•]", "", found.group())
-    return f"{word} {word[1:]}" if len(word) > 3 else word
+def readings(text: str) -> list[list[str]]:
+    """The words of a text in each way that it can be read, mostly one.
+
+    A mark inside a word may hide it (nu*de) or part two (nude_woman), letters spelled out may be one word or several,
+    a 1 may be an i or an l, a stretched letter a single one or a double one.
+    """
+    plain = _plain(text)
+    found = dict.fromkeys(
+        _read(plain, mark, leet, kept)
+        for mark in ("", " ")
+        for leet in (LEET, LEET_WITH_L)
+        for kept in (r"\1", r"\1\1")
+    )
+    return list(map(list, dict.fromkeys(tuple(_words(one)) for one in found)))
 
 
 def tokens(text: str) -> list[str]:
     """The words of a text, normalised, possessives cut."""
-    return [re.sub(r"['’]s$", "", token).replace("’", "'") for token in _TOKEN.findall(normalise(text))]
+    return _words(normalise(text))
 
 
-@lru_cache(maxsize=512)
+def _plain(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text.translate(LOOKALIKES)))
+    plain = "".join(character for character in plain.translate(INVISIBLE) if not unicodedata.combining(character))
+    return _AGE.sub(_age, _WEIGHT.sub("", plain.casefold().translate(LOOKALIKES)))
+
+
+def _read(plain: str, mark: str, leet: dict[int, int], stretched: str) -> str:
+    if mark:
+        text = _SPELLED.sub(_hidden, _MARK.sub(mark, plain.replace("|", mark)))
+    else:
+        text = _SPELLED.sub(_spelled, _MARK.sub("", plain))
+    text = _WORDLIKE.sub(lambda found: _lettered(found.group(), leet), text)
+    return _STRETCHED.sub(stretched, text)
+
+
+def _words(normalised: str) -> list[str]:
+    return [re.sub(r"['’]s$", "", token).replace("’", "'") for token in _TOKEN.findall(normalised)]
+
+
+def _age(found: re.Match[str]) -> str:
+    """An age below 18 in one word that the policies know."""
+    said = next(group for group in found.groups() if group)
+    years = int(said) if said.isdecimal() else 0
+    return "underage" if years < 18 else found.group()
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return re.sub(r"[\s.,/\-·•]", "", found.group())
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """What hides in letters that are spelled out; last the word without its first letter, which may be an article."""
+    word = _spelled(found)
+    if len(word) <= 3:
+        return word
+    pieces = [word[at : at + long] for long in HIDDEN if long < len(word) - 1 for at in range(len(word) - long + 1)]
+    return " ".join([*pieces, word[1:]])
+
+
+def _lettered(word: str, leet: dict[int, int]) -> str:
+    """Letters for the digits and signs in a word that has a letter too. Signs around it are punctuation."""
+    if word.isalpha():
+        return word
+    core = word.strip("!|").lstrip("@")
+    return core.translate(leet) if any(character.isalpha() for character in core) else word
+
+
+@lru_cache(maxsize=4096)
 def _phrase(term: str) -> tuple[str, ...]:
     return tuple(tokens(term))
 
 
-def _spans(words: Sequence[str], terms: Sequence[str]) -> Iterator[tuple[str, range]]:
-    """Each place where a term stands, as whole words; a plural s may follow its last word."""
-    wanted: dict[tuple[str, ...], str] = {}
-    for term in terms:
-        wanted[_phrase(term)] = term
+@lru_cache(maxsize=64)
+def _index(terms: tuple[str, ...]) -> tuple[dict[tuple[str, ...], str], frozenset[str], int]:
+    """Terms by their words, the words that they begin with, and how many words the longest has."""
+    wanted = {_phrase(term): term for term in terms}
+    wanted.pop((), None)
     longest = min(max((len(phrase) for phrase in wanted), default=0), LONGEST_PHRASE)
-    for start in range(len(words)):
+    return wanted, frozenset(phrase[0] for phrase in wanted), longest
+
+
+def _spans(words: Sequence[str], terms: tuple[str, ...]) -> Iterator[tuple[str, range]]:
+    """Each place where a term stands, as whole words; a plural s may follow its last word."""
+    wanted, first, longest = _index(terms)
+    for start, word in enumerate(words):
+        if word not in first and word[:-1] not in first:
+            continue
         for length in range(1, min(longest, len(words) - start) + 1):
             piece = tuple(words[start : start + length])
             singular = (*piece[:-1], piece[-1][:-1]) if piece[-1].endswith("s") and len(piece[-1]) > 3 else piece
-            found = wanted.get(piece) or wanted.get(singular)
-            if found is not None:
-                yield found, range(start, start + length)
+            term = wanted.get(piece) or wanted.get(singular)
+            if term is not None:
+                yield term, range(start, start + length)
 
 
 def find(words: Sequence[str], listed: Words) -> list[Match]:
@@ -110,25 +184,31 @@ def find(words: Sequence[str], listed: Words) -> list[Match]:
 
 @lru_cache
 def protected_names() -> dict[tuple[str, ...], str]:
-    """Every alias of the protected persons, in words, with the name that it stands for."""
+    """Every alias of the protected persons, in words and once in one word, with the name that it stands for."""
     listed = tomllib.loads(NAMES.read_text(encoding="utf-8"))
     aliases = {}
     for person in listed["person"]:
         for alias in [person["name"], *person.get("aliases", [])]:
-            aliases[_phrase(alias)] = person["name"]
+            phrase = _phrase(alias)
+            aliases[phrase] = person["name"]
+            if len(phrase) > 1:
+                aliases[("".join(phrase),)] = person["name"]
     return aliases
 
 
 @lru_cache
-def _one_typo_from_a_name() -> dict[str, str]:
-    """Every long name with one letter left out, so that a typo is found by a look-up and not by comparing."""
+def _one_typo_from_a_name() -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
+    """Every long name with one letter left out, so that a typo is found by a look-up and not by comparing.
+
+    And every word of such names: one typo leaves at least one word of two whole.
+    """
     near = {}
-    for phrase, name in protected_names().items():
+    for phrase in protected_names():
         joined = " ".join(phrase)
-        if len(joined) >= FUZZY_FROM:
+        if len(phrase) > 1 and len(joined) >= FUZZY_FROM:
             for cut in _with_one_left_out(joined):
-                near[cut] = name
-    return near
+                near[cut] = phrase
+    return near, frozenset(word for phrase in near.values() for word in phrase)
 
 
 def _with_one_left_out(text: str) -> Iterator[str]:
@@ -137,18 +217,31 @@ def _with_one_left_out(text: str) -> Iterator[str]:
         yield text[:place] + text[place + 1 :]
 
 
+def _meant(piece: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The name that a piece is one typo away from, None when there is no such."""
+    near, known = _one_typo_from_a_name()
+    joined = " ".join(piece)
+    if known.isdisjoint(piece) or not FUZZY_FROM <= len(joined) <= 40:
+        return None
+    for cut in _with_one_left_out(joined):
+        name = near.get(cut)
+        if name is not None and len(name) == len(piece):
+            wrong = [right for right, given in zip(name, piece, strict=True) if right != given]
+            if len(wrong) == 1 and len(wrong[0]) >= FUZZY_WORD:
+                return name
+    return None
+
+
 def _named(words: Sequence[str]) -> list[str]:
     aliases = protected_names()
-    near = _one_typo_from_a_name()
     longest = max(map(len, aliases), default=0)
     found = []
     for start in range(len(words)):
         for length in range(1, min(longest, len(words) - start) + 1):
             piece = tuple(words[start : start + length])
-            name: str | None = aliases.get(piece)
-            joined = " ".join(piece)
-            if name is None and length > 1 and FUZZY_FROM <= len(joined) <= 40:
-                name = next((near[cut] for cut in _with_one_left_out(joined) if cut in near), None)
+            name = aliases.get(piece)
+            if name is None and length > 1 and (meant := _meant(piece)):
+                name = aliases[meant]
             if name is not None and name not in found:
                 found.append(name)
     return found
@@ -161,11 +254,11 @@ def judge_prompt(prompt: str, negative_prompt: str, policies: PolicySet) -> list
     """
     signals = []
     for field, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
-        words = tokens(text)
+        read = readings(text)
         for policy in policies:
             if policy.words is None:
                 continue
-            found = find(words, policy.words)
+            found = [match for words in read for match in find(words, policy.words)]
             score = max((match.score for match in found), default=NOTHING)
             if field == "negative_prompt" and score < BLOCK:
                 score, found = NOTHING, []

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from generation.engine.cards import ModelCard
 from generation.engine.checks import picture_of
@@ -35,7 +36,7 @@ MARK_SIDE = 4
 
 
 class FakeEngine:
-    """Draws coloured stripes from prompt and seed, step by step like a real one."""
+    """Draws a field of soft colours from prompt and seed, step by step like a real one."""
 
     def __init__(self) -> None:
         self._loaded: str | None = None
@@ -79,9 +80,11 @@ def _pixels(item: DrawItem) -> NDArray[np.floating]:
     if "constant" in faults:
         return np.full(shape, 0.5)
     seed = hashlib.sha256(f"{item.seed}/{item.prompt}".encode()).digest()
-    colours = np.frombuffer(seed[:24], np.uint8).reshape(8, 3) / 255
-    pixels = colours[np.arange(item.height) * 8 // item.height][:, None].repeat(item.width, axis=1).reshape(shape)
-    pixels = pixels * np.linspace(0.6, 1, item.width)[None, :, None]
+    # A field of soft colours; the mark below needs hard pixels, so the colours are spread first.
+    chance = np.random.default_rng(list(seed))
+    field = Image.fromarray(chance.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    spread = field.resize((item.width, item.height), Image.Resampling.BICUBIC)
+    pixels: NDArray[np.floating] = np.asarray(spread, dtype=np.float64) / 255
     for verdict in _words("verdict", item):
         pixels[:MARK_SIDE, :MARK_SIDE] = np.array(MARKS[verdict]) / 255
     if "nan" in faults:
