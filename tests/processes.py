@@ -42,14 +42,19 @@ class Platform:
         }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, *names: str) -> None:
-        """Start programs by name; all when none is named."""
+    def start(self, *names: str, **env: str) -> None:
+        """Start programs by name; all when none is named. `env` is for these alone."""
         for program in programs(self.env, self.listening.fileno()):
             if names and program.name not in names:
                 continue
             with (self.folder / f"{program.name}.log").open("ab") as log:
                 self.running[program.name] = tethered.start(
-                    program.command, on_death=SIGKILL, cwd=ROOT, env=self.env, output=log, pass_fds=program.pass_fds
+                    program.command,
+                    on_death=SIGKILL,
+                    cwd=ROOT,
+                    env=self.env | env,
+                    output=log,
+                    pass_fds=program.pass_fds,
                 )
 
     def kill(self, name: str, number: Signals = SIGKILL) -> None:

@@ -2,13 +2,16 @@
 
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from generation import offer
+from generation.actions import jobs
 from generation.models import Job
-from tests import path
+from tests import path, places
 from tests.invariants import assert_nothing_lost
 from tests.path import until
 from tests.people import cast
@@ -19,8 +22,17 @@ KILLS = 60
 VICTIMS = ("draw", "screen", "relay", "sweep", "web")
 
 
+@pytest.fixture(autouse=True)
+def catalogue(settings: Any) -> Iterator[None]:
+    """The orders of these tests are for the house model."""
+    settings.CATALOGUE = ROOT / "generation" / "catalogue"
+    offer.cards.cache_clear()
+    yield
+    offer.cards.cache_clear()
+
+
 @pytest.fixture
-def house(postgres: Any, fresh_database: str, tmp_path: Path) -> Any:
+def house(postgres: Any, fresh_database: str, tmp_path: Path, settings: Any) -> Any:
     """All processes with the house models."""
     urls = {
         "DATABASE_URL": postgres.app_url(fresh_database),
@@ -33,9 +45,35 @@ def house(postgres: Any, fresh_database: str, tmp_path: Path) -> Any:
         VAGLIO_ENGINE="diffusers",
         VAGLIO_CLASSIFIERS="house",
         VAGLIO_CATALOGUE=str(ROOT / "generation" / "catalogue"),
+        VAGLIO_POLICIES=str(ROOT / "moderation" / "policies"),
+        LEASE_SECONDS="10",
+        AUDIT_HEAD_FILE=str(settings.AUDIT_HEAD_FILE),
     ) as platform:
         platform.people = people  # type: ignore[attr-defined]
         yield platform
+
+
+# Which program comes past a place when plain orders are drawn.
+PROGRAMS = {
+    "outbox.": "relay",
+    "screen.claim": "screen",
+    "screen.record": "screen",
+    "screen.before_gate": "screen",
+    "screen.after_gate": "screen",
+    "derivative.": "screen",
+    "moderation.release": "screen",
+    "draw.claim": "draw",
+    "draw.renew": "draw",
+    "draw.before_quarantine": "draw",
+    "draw.store": "draw",
+    "files.": "draw",
+    "journal.seal": "sweep",
+}
+
+
+def worker_of(place: str) -> str:
+    """The program to kill at a place; nothing for those that plain orders do not reach."""
+    return next((program for start, program in PROGRAMS.items() if place.startswith(start)), "")
 
 
 def ended() -> bool:
@@ -43,11 +81,7 @@ def ended() -> bool:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_kills_under_load_lose_nothing(house: Any, seed: int, settings: Any) -> None:
-    settings.CATALOGUE = ROOT / "generation" / "catalogue"
-    from generation import offer
-
-    offer.cards.cache_clear()
+def test_random_kills_under_load_lose_nothing(house: Any, seed: int) -> None:
     chance = random.Random(seed)
     for kill in range(KILLS):
         for person in (house.people.alice, house.people.carol):
@@ -58,19 +92,33 @@ def test_random_kills_under_load_lose_nothing(house: Any, seed: int, settings: A
         time.sleep(chance.uniform(0, 2))
     until(ended, seconds=600, what="the end of every job")
     assert Job.objects.count() == 2 * KILLS
-    from generation.actions import jobs
-
     for job in Job.objects.filter(state="in_review"):
         jobs.cancel(job, actor=job.person)
     assert_nothing_lost()
-    offer.cards.cache_clear()
 
 
-def test_a_broker_that_is_away_for_a_minute(house: Any, settings: Any) -> None:
-    settings.CATALOGUE = ROOT / "generation" / "catalogue"
-    from generation import offer
+@pytest.mark.parametrize("place", [place for place in sorted(places.failpoints()) if worker_of(place)])
+def test_a_worker_with_the_house_models_is_killed_here_and_nothing_is_lost(house: Any, place: str) -> None:
+    """The pool starts a killed child again, and it is killed again, until a worker without the failpoint comes."""
+    worker = worker_of(place)
+    house.kill(worker)
+    house.start(worker, VAGLIO_FAILPOINT=place)
+    orders = [path.submit(person, "a red apple on blue") for person in (house.people.alice, house.people.carol)]
 
-    offer.cards.cache_clear()
+    def struck() -> bool:
+        return house.died(worker) or "SIGKILL" in house.log(worker) or "signal 9" in house.log(worker)
+
+    until(struck, seconds=120, what=f"the death of {worker} at {place}")
+    house.kill(worker)
+    house.start(worker)
+    until(ended, seconds=180, what="the end of every job")
+    for job in Job.objects.filter(state="in_review"):
+        jobs.cancel(job, actor=job.person)
+    assert len(orders) == Job.objects.count()
+    assert_nothing_lost()
+
+
+def test_a_broker_that_is_away_for_a_minute(house: Any) -> None:
     house.kill_broker()
     time.sleep(60)
     job = path.submit(house.people.alice, "a red apple on blue")
@@ -78,4 +126,3 @@ def test_a_broker_that_is_away_for_a_minute(house: Any, settings: Any) -> None:
     began = time.monotonic()
     until(lambda: Job.objects.get(pk=job.pk).started_at, seconds=60)
     assert time.monotonic() - began < 10
-    offer.cards.cache_clear()
