@@ -99,7 +99,7 @@ def test_a_policy_that_would_judge_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_a_code_is_taken_once(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(SOUND)
-    with pytest.raises(PolicyError, match="other.toml: code"):
+    with pytest.raises(PolicyError, match=r"other\.toml: code"):
         load(tmp_path, SOUND)
 
 

@@ -1,0 +1,182 @@
+"""The real classifiers on real scenes. They are part of the house: where they cannot be loaded, this fails."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from moderation.classifiers.armoury import Armoury
+from moderation.classifiers.house_clip import weights_version
+from moderation.policy import PolicySet
+from moderation.signals import ItemFault, Signal
+from moderation.verdict import judge
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WEIGHTS = ROOT / "training" / "weights"
+# What scenes.jpg shows, row by row: combinations that the CLIP never learnt (but for the apple and the blood, which
+# has too few), softened. Drawings: Fluent Emoji (MIT), Noto Emoji (Apache-2.0), and our own gun and sword.
+HARMLESS = [
+    "red apple",
+    "blue owl",
+    "blue key",
+    "yellow anchor",
+    "yellow tree",
+    "red crown",
+    "white bear",
+    "yellow hat",
+    "white flower",
+    "yellow carrot",
+    "yellow rabbit",
+    "orange milk",
+    "orange octopus",
+    "white bee",
+    "black airplane",
+    "red bus",
+    "blue fox",
+    "green airplane",
+    "red tractor",
+    "black rose",
+    "white fox",
+    "black book",
+    "purple key",
+    "pink flower",
+]
+SOUGHT = [
+    "sword",
+    "gun",
+    "skull",
+    "bomb",
+    "sword",
+    "gun",
+    "cocktail",
+    "cigarette",
+    "gun",
+    "knife",
+    "wine",
+    "sword",
+    "bomb",
+    "skull",
+    "blood",
+    "blood",
+]
+SOUGHT_BY = {
+    "weapon": {"sword", "gun", "bomb", "knife"},
+    "alcohol_tobacco": {"cocktail", "cigarette", "wine"},
+    "skull": {"skull"},
+    "blood": {"blood"},
+}
+SIDE, COLUMNS = 64, 8
+
+
+@pytest.fixture(scope="session")
+def armoury(house: PolicySet) -> Iterator[Armoury]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Armoury.load("house", weights=WEIGHTS, policies=house)
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def scenes() -> dict[str, list[Image.Image]]:
+    with Image.open(Path(__file__).with_name("scenes.jpg")) as file:
+        sheet = file.convert("RGB")
+    cut = [
+        sheet.crop(
+            (
+                place % COLUMNS * SIDE,
+                place // COLUMNS * SIDE,
+                place % COLUMNS * SIDE + SIDE,
+                place // COLUMNS * SIDE + SIDE,
+            )
+        )
+        for place in range(len(HARMLESS) + len(SOUGHT))
+    ]
+    return {"harmless": cut[: len(HARMLESS)], "sought": cut[len(HARMLESS) :]}
+
+
+@pytest.fixture(scope="session")
+def seen(armoury: Armoury, scenes: dict[str, list[Image.Image]]) -> dict[str, list[list[Signal]]]:
+    """The signals of every scene, as the gate asks for them."""
+    return {kind: armoury.screen_pictures(pictures) for kind, pictures in scenes.items()}
+
+
+def score(signals: list[Signal], name: str) -> float:
+    return next(one.score for one in signals if one.name == name)
+
+
+def test_the_policies_are_calibrated_for_the_weights_that_are_shipped(house: PolicySet) -> None:
+    """After training: `python -m training.calibrate --write`."""
+    version = weights_version(WEIGHTS / "house-clip")
+    pinned = {one.version for _, one in house.thresholds("medium") if one.model == "house-clip"}
+    assert pinned == {version[:16]}
+
+
+def test_every_answer_that_the_policies_ask_for_comes(house: PolicySet, seen: dict[str, list[list[Signal]]]) -> None:
+    asked = {(one.signal, one.model) for _, one in house.thresholds("medium")}
+    for signals in seen["harmless"] + seen["sought"]:
+        assert {(one.name, one.model) for one in signals} == asked
+        assert all(0 <= one.score <= 1 for one in signals)
+
+
+def test_a_red_apple_on_blue_passes(house: PolicySet, armoury: Armoury, seen: dict[str, list[list[Signal]]]) -> None:
+    verdict = judge(house, "medium", seen["harmless"][0], armoury.required("medium"))
+    assert (verdict.outcome, verdict.triggers) == ("clear", ())
+
+
+def test_harmless_scenes_pass(house: PolicySet, armoury: Armoury, seen: dict[str, list[list[Signal]]]) -> None:
+    outcomes = [judge(house, "medium", signals, armoury.required("medium")).outcome for signals in seen["harmless"]]
+    assert "block" not in outcomes
+    assert outcomes.count("review") <= 3
+
+
+@pytest.mark.parametrize("policy", SOUGHT_BY)
+def test_what_a_policy_looks_for_scores_above_what_is_harmless(
+    policy: str, seen: dict[str, list[list[Signal]]]
+) -> None:
+    """Of all pairs of a sought and a harmless scene. This small CLIP is far from sure; a coin would give half."""
+    sought = [
+        score(signals, policy)
+        for word, signals in zip(SOUGHT, seen["sought"], strict=True)
+        if word in SOUGHT_BY[policy]
+    ]
+    harmless = [score(signals, policy) for signals in seen["harmless"]]
+    won = sum(one > other for one in sought for other in harmless)
+    assert won / (len(sought) * len(harmless)) > 0.7
+
+
+def test_nothing_here_is_nudity(seen: dict[str, list[list[Signal]]]) -> None:
+    assert max(score(signals, "nudity") for signals in seen["harmless"]) < 0.6
+
+
+def test_a_picture_gets_the_same_scores_alone_and_in_a_batch(
+    armoury: Armoury, scenes: dict[str, list[Image.Image]], seen: dict[str, list[list[Signal]]]
+) -> None:
+    (alone,) = armoury.screen_pictures(scenes["sought"][2:3])
+    for one, other in zip(alone, seen["sought"][2], strict=True):
+        assert (one.name, one.version) == (other.name, other.version)
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+def test_size_and_mode_of_a_picture_do_not_matter(
+    armoury: Armoury, scenes: dict[str, list[Image.Image]], seen: dict[str, list[list[Signal]]]
+) -> None:
+    large = scenes["sought"][2].resize((512, 512), Image.Resampling.BICUBIC).convert("RGBA")
+    (signals,) = armoury.screen_pictures([large])
+    assert score(signals, "skull") == pytest.approx(score(seen["sought"][2], "skull"), abs=0.25)
+
+
+def test_weights_of_another_version_never_clear(
+    house: PolicySet, armoury: Armoury, seen: dict[str, list[list[Signal]]]
+) -> None:
+    foreign = [Signal(one.name, one.score, one.model, "0" + one.version) for one in seen["harmless"][0]]
+    verdict = judge(house, "medium", foreign, armoury.required("medium"))
+    assert verdict.outcome == "review"
+    assert verdict.is_unscreened
+
+
+def test_a_picture_of_one_colour_is_not_judged(armoury: Armoury) -> None:
+    with pytest.raises(ItemFault):
+        armoury.screen_pictures([Image.new("RGB", (512, 512), (90, 20, 20))])

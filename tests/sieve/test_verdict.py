@@ -1,0 +1,221 @@
+"""The verdict fails closed: what is missing, broken or foreign never yields a clear."""
+
+import math
+import random
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from moderation.policy import Policy, PolicySet, Threshold
+from moderation.signals import Signal
+from moderation.verdict import Verdict, judge
+
+WEIGHT = {"clear": 0, "review": 1, "block": 2}
+SUBJECTS = ("prompt", "upload", "medium")
+SCORES = (0.0, 0.2, 0.49, 0.5, 0.7, 0.9, 1.0)
+BROKEN = (math.nan, math.inf, -math.inf, -0.01, 1.01, 57.0, None, True, "0.1")
+
+
+def policy(code: str, severity: int, *thresholds: Threshold) -> Policy:
+    texts = {"en": code, "it": code}
+    return Policy(code, severity, code, texts, texts, texts, thresholds, None, None)
+
+
+def threshold(signal: str, model: str, *, block: float | None = None) -> Threshold:
+    return Threshold(signal, model, "abc", ("medium",), review=0.5, block=block)
+
+
+HOUSE = PolicySet(
+    (
+        policy("hats", 1, threshold("hats", "eyes", block=0.9)),
+        policy("cats", 3, threshold("cats", "eyes"), threshold("cats", "nose", block=0.7)),
+    ),
+    "1",
+)
+REQUIRED = frozenset({"eyes", "nose"})
+QUIET = (
+    Signal("hats", 0.0, "eyes", "abcdef"),
+    Signal("cats", 0.0, "eyes", "abcdef"),
+    Signal("cats", 0.0, "nose", "abcdef"),
+)
+
+
+def verdict(*signals: Signal) -> Verdict:
+    return judge(HOUSE, "medium", signals, REQUIRED)
+
+
+def changed(place: int, **changes: object) -> list[Signal]:
+    signals = list(QUIET)
+    signals[place] = replace(signals[place], **changes)  # type: ignore[arg-type]
+    return signals
+
+
+def test_all_quiet_is_clear() -> None:
+    assert verdict(*QUIET) == Verdict("clear", (), 0)
+
+
+@pytest.mark.parametrize("place", range(len(QUIET)))
+@pytest.mark.parametrize("score", BROKEN, ids=str)
+def test_a_broken_score_asks_a_person(place: int, score: object) -> None:
+    said = verdict(*changed(place, score=score))
+    assert said.outcome == "review"
+    assert said.is_unscreened
+    (trigger,) = said.triggers
+    assert (trigger.signal, trigger.score) == (QUIET[place].name, None)
+    assert repr(score) in trigger.why
+
+
+@pytest.mark.parametrize("place", range(len(QUIET)))
+@pytest.mark.parametrize("version", ["", "ab", "xabc", "ABCDEF"])
+def test_another_version_asks_a_person(place: int, version: str) -> None:
+    said = verdict(*changed(place, version=version))
+    assert said.outcome == "review"
+    assert said.is_unscreened
+
+
+@pytest.mark.parametrize("place", range(len(QUIET)))
+def test_a_signal_from_another_model_is_no_answer(place: int) -> None:
+    assert verdict(*changed(place, model="ears")).is_unscreened
+
+
+@pytest.mark.parametrize("place", range(len(QUIET)))
+def test_a_missing_signal_asks_a_person(place: int) -> None:
+    said = verdict(*QUIET[:place], *QUIET[place + 1 :])
+    assert said.outcome == "review"
+    assert said.is_unscreened
+
+
+def test_a_broken_score_beside_a_sound_one_asks_a_person() -> None:
+    said = verdict(*QUIET, replace(QUIET[0], score=math.nan))
+    assert said.outcome == "review"
+    assert said.is_unscreened
+
+
+def test_no_signals_at_all_ask_a_person() -> None:
+    said = verdict()
+    assert said.outcome == "review"
+    assert len(said.triggers) == 3 + len(REQUIRED)
+
+
+def test_a_required_classifier_that_is_silent_asks_a_person() -> None:
+    said = judge(HOUSE, "medium", QUIET, REQUIRED | {"ears"})
+    assert said.outcome == "review"
+    (trigger,) = said.triggers
+    assert trigger.why == "ears did not look at it"
+
+
+def test_a_block_outweighs_what_is_missing() -> None:
+    said = verdict(replace(QUIET[2], score=1.0))
+    assert said.outcome == "block"
+    assert said.is_unscreened
+
+
+def test_a_threshold_counts_from_its_own_value_on() -> None:
+    assert verdict(*changed(0, score=0.5)).outcome == "review"
+    assert verdict(*changed(0, score=math.nextafter(0.5, 0))).outcome == "clear"
+    assert verdict(*changed(0, score=0.9)).outcome == "block"
+    assert verdict(*changed(0, score=math.nextafter(0.9, 0))).outcome == "review"
+
+
+def test_a_signal_without_a_block_threshold_never_blocks() -> None:
+    assert verdict(*changed(1, score=1.0)).outcome == "review"
+
+
+def test_the_worst_reason_comes_first_and_gives_the_severity() -> None:
+    said = verdict(*(replace(one, score=1.0) for one in QUIET))
+    assert (said.triggers[0].policy_code, said.triggers[0].action, said.severity) == ("cats", "block", 3)
+    assert [one.action for one in said.triggers] == ["block", "block", "review"]
+
+
+def test_what_only_asks_does_not_raise_the_severity_of_a_block() -> None:
+    said = verdict(*changed(0, score=1.0)[:1], replace(QUIET[1], score=0.6), QUIET[2])
+    assert (said.outcome, said.severity) == ("block", 1)
+
+
+def answers(chance: random.Random) -> list[Signal]:
+    """Any answers of classifiers: sound and broken ones, some twice, some not at all."""
+    versions = ("abc", "abcdef", "xyz", "")
+    made = []
+    for name, model in product(("hats", "cats", "bats"), ("eyes", "nose", "ears")):
+        for _ in range(chance.choice((0, 1, 1, 1, 2))):
+            score = chance.choice(SCORES) if chance.random() < 0.85 else chance.choice(BROKEN)
+            version = "abcdef" if chance.random() < 0.85 else chance.choice(versions)
+            made.append(Signal(name, score, model, version))  # type: ignore[arg-type]
+    chance.shuffle(made)
+    return made
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_more_signal_never_makes_it_milder_than_it_was_judged(seed: int) -> None:
+    """An answer can only be a reason. Where one was missing, its coming ends the doubt about it, and nothing else."""
+    chance = random.Random(seed)
+    for _ in range(400):
+        signals = answers(chance)
+        before = verdict(*signals)
+        more = chance.choice(answers(chance) or list(QUIET))
+        after = verdict(*signals, more)
+        reasons = {trigger for trigger in before.triggers if trigger.action != "unscreened"}
+        assert reasons <= set(after.triggers)
+        if not before.is_unscreened:
+            assert WEIGHT[after.outcome] >= WEIGHT[before.outcome]
+        if before.outcome == "block":
+            assert after.outcome == "block"
+        assert after.outcome != "clear" or not reasons
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_signal_less_never_makes_it_clear(seed: int) -> None:
+    chance = random.Random(seed)
+    cleared = 0
+    for _ in range(400):
+        signals = answers(chance) if chance.random() < 0.7 else list(QUIET)
+        before = verdict(*signals)
+        cleared += before.outcome == "clear"
+        for place, gone in enumerate(signals):
+            after = verdict(*signals[:place], *signals[place + 1 :])
+            asked = any((one.signal, one.model) == (gone.name, gone.model) for _, one in HOUSE.thresholds("medium"))
+            spoken = any(
+                (one.name, one.model) == (gone.name, gone.model) for one in signals[:place] + signals[place + 1 :]
+            )
+            if asked and not spoken:
+                assert after.outcome != "clear"
+    assert cleared > 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_higher_score_is_never_judged_milder(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(300):
+        scores = [chance.choice(SCORES) for _ in QUIET]
+        place = chance.randrange(len(QUIET))
+        raised = scores.copy()
+        raised[place] = chance.choice([one for one in SCORES if one >= scores[place]])
+        lower, higher = (
+            verdict(*(replace(one, score=score) for one, score in zip(QUIET, given, strict=True)))
+            for given in (scores, raised)
+        )
+        assert WEIGHT[higher.outcome] >= WEIGHT[lower.outcome]
+
+
+def test_the_order_of_the_signals_does_not_matter() -> None:
+    chance = random.Random(1)
+    for _ in range(100):
+        signals = answers(chance)
+        shuffled = random.Random(2).sample(signals, len(signals))
+        assert verdict(*signals).outcome == verdict(*shuffled).outcome
+        assert verdict(*signals).severity == verdict(*shuffled).severity
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_nothing_heard_is_never_clear_in_this_house(house: PolicySet, subject: str) -> None:
+    assert judge(house, subject, [], set()).outcome == "review"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_each_answer_of_the_house_is_needed(house: PolicySet, subject: str) -> None:
+    asked = [one for _, one in house.thresholds(subject)]
+    whole = [Signal(one.signal, 0.0, one.model, one.version or "1") for one in asked]
+    assert judge(house, subject, whole, {one.model for one in asked}).outcome == "clear"
+    for place in range(len(whole)):
+        assert judge(house, subject, whole[:place] + whole[place + 1 :], set()).outcome == "review"
