@@ -62,10 +62,18 @@ def tokens(texts: list[str]) -> torch.Tensor:
     return read.input_ids.to(device())
 
 
-def trimmed(texts: list[str]) -> torch.Tensor:
-    """Tokens without the columns that are padding in every row: the padding lies after the end and is never read."""
+def read(model: Any, texts: list[str]) -> torch.Tensor:
+    """Encode texts as `model.encode_text` does, without the columns that are padding in every row.
+
+    The padding lies after the end and the attention looks only back, so the result is the same and costs half.
+    """
     ids = tokens(texts)
-    return ids[:, : int((ids != 0).sum(1).max())]
+    ids = ids[:, : int((ids != 0).sum(1).max())]
+    long = ids.shape[1]
+    states = model.token_embedding(ids) + model.positional_embedding[:long]
+    states = model.ln_final(model.transformer(states, attn_mask=model.attn_mask[:long, :long]))
+    ends = states[torch.arange(len(ids), device=ids.device), ids.argmax(-1)]
+    return F.normalize(ends @ model.text_projection, dim=-1)
 
 
 def normal(pictures: torch.Tensor) -> torch.Tensor:
@@ -113,11 +121,11 @@ def contrast(
     bare = [article(word) for word in words]
     with mixed_precision(), sdpa_kernel(SDPBackend.MATH):
         seen = model.encode_image(normal(pictures), normalize=True)
-        read = model.encode_text(trimmed([one.text for one in captions]), normalize=True)
-        named = model.encode_text(trimmed(bare), normalize=True)
+        said = read(model, [one.text for one in captions])
+        named = read(model, bare)
     scale = model.logit_scale.exp().clamp(max=100)
     true = truths(captions, chosen)
-    logits = scale * seen.float() @ read.float().T
+    logits = scale * seen.float() @ said.float().T
     names = scale * seen.float() @ named.float().T
     which = torch.tensor([words.index(one.word) for one in chosen], device=names.device)
     by_picture = -(true / true.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()

@@ -1,4 +1,4 @@
-"""Train the house models: `python -m training.run data|clip|autoencoder|painter|judge [--minutes N]`."""
+"""Train the house models: `python -m training.run data|clip|autoencoder|painter|judge|export [--minutes N]`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import torch
 
-MINUTES = {"clip": 6.0, "autoencoder": 6.0, "painter": 45.0, "judge": 4.0}
+MINUTES = {"clip": 6.0, "autoencoder": 6.0, "painter": 45.0, "judge": 4.0, "export": 0.0}
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
         drawings.fetch()
         drawings.load()
         return
+    from training.loop import Run
     from training.scenes import Scenes
 
     if not drawings.has_emoji():
@@ -47,6 +48,11 @@ def main() -> None:
         from training import painter
 
         painter.train(scenes, minutes=minutes)
+    elif asked.piece == "export":
+        from training import clip, painter
+
+        clip.export(Run("clip", clip.build(), rate=0, average=0.99))
+        painter.export(Run("painter", painter.Painter(), rate=0, average=0.995), painter.code(scenes)[2])
     elif asked.piece == "judge":
         from training import judge
 

@@ -97,7 +97,7 @@ def caption(
         text = _OPENINGS[rng.integers(len(_OPENINGS))] + text
     if rng.random() < 0.06:  # people also use words that we do not know
         parts = text.split()
-        parts.insert(int(rng.integers(len(parts) + 1)), "unknown-word")
+        parts.insert(int(rng.integers(len(parts) + 1)), "whatever")
         text = " ".join(parts)
     return Caption(text, MEANS[word], colour, background)
 
