@@ -24,6 +24,7 @@ from moderation.policy import Policy, PolicySet, Threshold
 from training import clip, drawings
 from training.objects import SOUGHT
 from training.scenes import Combination, Scenes, anywhere, request
+from training.shares import share
 from training.weights_folder import WEIGHTS
 
 POLICIES = Path(__file__).resolve().parent.parent / "moderation" / "policies"
@@ -60,24 +61,6 @@ class Fit:
 
     def score(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1 / (1 + np.exp(-(margins - self.bias) / self.temperature))
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % bounds of a share (Wilson); 0 to 1 where nothing was counted."""
-    if not of:
-        return 0.0, 1.0
-    z, share = 1.96, hits / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    reach = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
-
-
-def shared(hits: int, of: int) -> str:
-    """A share in words: `3/120  2.5 % (0.9 to 7.1)`."""
-    if not of:
-        return "none"
-    low, high = wilson(hits, of)
-    return f"{hits}/{of} {100 * hits / of:5.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def scene_pictures(scenes: Scenes, chosen: Sequence[Combination], *, seed: int) -> list[Image.Image]:
@@ -191,9 +174,9 @@ def table(house: PolicySet, fits: dict[str, Fit], kinds: Sequence[Seen]) -> list
             harmless, sought = fitted.score(kind.harmless(code)), fitted.score(kind.of(code, sought=True))
             held, found = int((harmless >= threshold.review).sum()), int((sought >= threshold.review).sum())
             block = 2.0 if threshold.block is None else threshold.block
-            blocked = "never" if threshold.block is None else shared(int((harmless >= block).sum()), len(harmless))
+            blocked = "never" if threshold.block is None else share(int((harmless >= block).sum()), len(harmless))
             lines.append(
-                f"| {code} | {kind.kind} | {shared(held, len(harmless))} | {blocked} | {shared(found, len(sought))} |"
+                f"| {code} | {kind.kind} | {share(held, len(harmless))} | {blocked} | {share(found, len(sought))} |"
             )
     for kind in kinds:
         over = [
@@ -201,7 +184,7 @@ def table(house: PolicySet, fits: dict[str, Fit], kinds: Sequence[Seen]) -> list
             for policy in house
             if (code := policy.code) in fits
         ]
-        lines.append(f"| any | {kind.kind} | {shared(int(np.any(over, axis=0).sum()), len(over[0]))} | | |")
+        lines.append(f"| any | {kind.kind} | {share(int(np.any(over, axis=0).sum()), len(over[0]))} | | |")
     return lines
 
 
