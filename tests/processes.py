@@ -1,5 +1,6 @@
 """The real processes of Vaglio, on loopback, with the fake engine and classifiers unless told otherwise."""
 
+import contextlib
 import http.client
 import os
 import socket
@@ -58,10 +59,11 @@ class Platform:
                 )
 
     def kill(self, name: str, number: Signals = SIGKILL) -> None:
-        """Kill a program, its children with it, and wait until it is gone."""
+        """Kill a program, its children with it, and wait until it is gone; one that died by itself is gone already."""
         process = self.running.pop(name)
         if number == SIGKILL:
-            os.killpg(process.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
         else:
             process.send_signal(number)
         process.wait(20)
