@@ -24,6 +24,7 @@ JOB_ARROWS = [
     ("checking", "cancelled"),
     ("queued", "running"),
     ("queued", "cancelled"),
+    ("queued", "failed"),
     ("running", "queued"),
     ("running", "screening"),
     ("running", "failed"),
@@ -294,8 +295,9 @@ class Turn(models.Model):
     """One person's place in line: their next job, and how much they were served, in credits over weight.
 
     Start-time fair queueing: the person with the least virtual time is next. Whoever comes back from idling
-    starts at the least virtual time of those who wait, so that nobody saves up turns. One row per person, so
-    the claim costs the same whether one person queued one job or ten thousand.
+    starts at the least virtual time of those who wait, or, if nobody does, at the greatest of all: so nobody saves
+    up turns, and nobody loses by having been served. One row per person, so the claim costs the same whether one
+    person queued one job or ten thousand.
     """
 
     person = models.OneToOneField(User, on_delete=models.PROTECT, primary_key=True, related_name="turn")
@@ -310,6 +312,7 @@ class Turn(models.Model):
 
     class Meta:
         indexes: ClassVar = [
+            models.Index(fields=["-virtual_time"], name="turn_served"),
             models.Index(
                 F("virtual_time"),
                 F("last_served_at").asc(nulls_first=True),

@@ -1,7 +1,5 @@
 """What happens with a decision: credits move, and the job moves on. Called inside the deciding transaction."""
 
-from moderation.models import Case, Decision
-
 from accounts.models import User
 from billing import ledger
 from generation.actions import jobs
@@ -10,6 +8,7 @@ from generation.turns import line_up, lock_turn
 from journal import outbox
 from journal.events import announce
 from journal.transactions import require_transaction
+from moderation.models import Case, Decision
 
 
 class MediaOutcome:
@@ -56,7 +55,8 @@ class MediaOutcome:
         turn = lock_turn(person.pk)
         Turn.objects.filter(pk=turn.pk).update(frozen=frozen)
         turn.frozen = frozen
-        line_up(turn)
+        # Whoever comes back from a freeze saved up no turns meanwhile.
+        line_up(turn, returning=True if not frozen else None)
         if not frozen:
             outbox.wake("draw")
 

@@ -1,18 +1,27 @@
 """The wake-up for drawing. It carries no id: what to draw is claimed in the database."""
 
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
 from functools import lru_cache
 
 from celery import shared_task
 from django.conf import settings
 
-from generation import turns
+from generation import sweep, turns
 from generation.actions.drawing import draw as draw_batch
-from generation.engine import Engine
+from generation.engine import Engine, EngineBroken, WeightsError
 from generation.engine.fake import FakeEngine
 from generation.offer import cards, default_card
 from journal.beats import process_name
 
+log = logging.getLogger(__name__)
+
 AFFINITY = turns.Affinity()
+# So many batches in a row that fail say more about this process than about them.
+MOST_FAILURES = 2
 
 
 @lru_cache
@@ -25,20 +34,59 @@ def engine() -> Engine:
     return DiffusersEngine(threads=settings.DRAW_THREADS or None)
 
 
-def draw_waiting(engine: Engine, *, worker: str) -> int:
-    """Draw until nobody waits. Returns how many batches were drawn."""
-    drawn = 0
-    sizes = {name: card.max_batch for name, card in cards().items()}
+def draw_waiting(engine: Engine, *, worker: str, on_hang: Callable[[], None] = lambda: None) -> int:
+    """Draw until nobody waits, or until the shift is over; then ask to be woken again. Returns how many batches.
+
+    Raises EngineBroken when this process turns out to be of no use: it can load no model, or all that it draws
+    fails. A worker that fails at everything is the fastest of all, and would go through the whole line.
+    """
+    drawn = failed = 0
+    end = time.monotonic() + settings.DRAW_SHIFT_SECONDS
+    sizes = _loadable(engine)
     while batch := turns.claim(worker=worker, affinity=AFFINITY, batch_sizes=sizes):
-        draw_batch(batch, engine)
+        try:
+            failed = 0 if draw_batch(batch, engine, on_hang=on_hang) else failed + 1
+        except WeightsError:
+            del sizes[batch.model]
         drawn += 1
+        if failed >= MOST_FAILURES:
+            raise EngineBroken(f"{failed} batches in a row failed in this process; it draws no more")
+        if time.monotonic() >= end:
+            sweep.wake_if_waiting()
+            break
     return drawn
+
+
+def _loadable(engine: Engine) -> dict[str, int]:
+    """How many media each model draws at once, for those that this process can draw with: none is taken on trust."""
+    sizes = {name: card.max_batch for name, card in cards().items()}
+    if engine.loaded is None:
+        try:
+            engine.warm(default_card())
+        except WeightsError as error:
+            log.exception("this worker does without %s", default_card().name)
+            del sizes[default_card().name]
+            if not sizes:
+                raise EngineBroken(f"this worker has no model that it can load: {error}") from error
+    return sizes
+
+
+def end_process() -> None:
+    """Leave at once; the pool starts a fresh process with an engine of its own.
+
+    An error of the GPU stays for the life of a process, and a call that hangs never returns to be told.
+    """
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @shared_task(name="generation.draw", acks_late=True)  # type: ignore[untyped-decorator]
 def draw() -> None:
     """Draw whatever waits. Safe to deliver twice or never."""
-    draw_waiting(engine(), worker=process_name("draw"))
+    try:
+        draw_waiting(engine(), worker=process_name("draw"), on_hang=end_process)
+    except EngineBroken:
+        log.critical("a fresh process takes over", exc_info=True)
+        end_process()
 
 
 def warm_up() -> str:

@@ -1,7 +1,7 @@
 """Whose turn it is: the fair line, and the claim of a batch from it."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from generation.models import Job, JobHistory, Turn
@@ -26,10 +27,14 @@ def lock_turn(person_id: int) -> Turn:
     return Turn.objects.select_for_update().get(person_id=person_id)
 
 
-def line_up(turn: Turn) -> None:
-    """Point a locked turn at the person's oldest queued job, or at none. Call after any change to their queue."""
+def line_up(turn: Turn, *, returning: bool | None = None) -> None:
+    """Point a locked turn at the person's oldest queued job, or at none. Call after any change to their queue.
+
+    Whoever returns to the line starts where it stands. `returning` None: they do if they had nothing in it.
+    """
     require_transaction()
-    waited = turn.next_job_id is not None
+    if returning is None:
+        returning = turn.next_job_id is None
     job = (
         Job.objects.filter(person_id=turn.person_id, state=Job.State.QUEUED)
         .order_by("queued_at", "id")
@@ -39,16 +44,19 @@ def line_up(turn: Turn) -> None:
     turn.next_job = job
     turn.next_model = job.model if job else ""
     turn.next_key = job.batch_key if job else ""
-    if job and not waited:
-        least = (
-            Turn.objects.filter(next_job__isnull=False, frozen=False)
-            .exclude(pk=turn.pk)
-            .order_by("virtual_time")
-            .values_list("virtual_time", flat=True)
-            .first()
-        )
-        turn.virtual_time = max(turn.virtual_time, least or 0)
+    if job and returning:
+        turn.virtual_time = max(turn.virtual_time, _standing(but=turn))
     turn.save(update_fields=["next_job", "next_model", "next_key", "virtual_time"])
+
+
+def _standing(*, but: Turn) -> int:
+    """The virtual time of the line: the least of those who wait. When nobody does, the greatest ever served.
+
+    Were it nought for an empty line, a newcomer could go ahead of everyone who was ever served before.
+    """
+    others = Turn.objects.exclude(pk=but.pk).values_list("virtual_time", flat=True)
+    least = others.filter(next_job__isnull=False, frozen=False).order_by("virtual_time").first()
+    return least if least is not None else others.order_by("-virtual_time").first() or 0
 
 
 @dataclass
@@ -79,13 +87,16 @@ def claim(*, worker: str, affinity: Affinity, batch_sizes: dict[str, int]) -> Ba
     1. The head of the line: least virtual time, then least recently served. The loaded model goes first if some
        of its work waits, but only `AFFINITY_TURNS` batches in a row.
     2. Jobs that can be drawn together with it, in line order, until the model's batch is full.
-    3. All under one token, in one transaction. Turns that another worker is claiming from are skipped.
+    3. All under one token, in one transaction. Turns that somebody else has locked are skipped, unless there is
+       no other: then it waits for the first, or work would be overlooked.
+
+    Only jobs of the models named in `batch_sizes`, with how many media each draws at once.
 
     Costs a few index look-ups per job taken, whatever the length of the queue.
     """
     batch = Batch(token=uuid.uuid4(), model="")
     with step("draw.claim"):
-        head = _head(affinity)
+        head = _head(affinity, batch_sizes)
         if head is None or head.next_job is None:
             return None
         batch.model = head.next_model
@@ -101,22 +112,23 @@ def claim(*, worker: str, affinity: Affinity, batch_sizes: dict[str, int]) -> Ba
     return batch
 
 
-def _line() -> QuerySet[Turn]:
-    """Whose turn it is, in order, locked; without those that another worker is claiming from."""
+def _line(*, skip_locked: bool = True) -> QuerySet[Turn]:
+    """Whose turn it is, in order, locked; without those that somebody else has locked, or after waiting for them."""
     return (
-        Turn.objects.select_for_update(skip_locked=True, of=("self",))
+        Turn.objects.select_for_update(skip_locked=skip_locked, of=("self",))
         .select_related("next_job")
         .filter(next_job__isnull=False, frozen=False)
         .order_by("virtual_time", F("last_served_at").asc(nulls_first=True))
     )
 
 
-def _head(affinity: Affinity) -> Turn | None:
-    if affinity.loaded and affinity.turns < settings.AFFINITY_TURNS:
+def _head(affinity: Affinity, models: Collection[str]) -> Turn | None:
+    if affinity.loaded in models and affinity.turns < settings.AFFINITY_TURNS:
         preferred = _line().filter(next_model=affinity.loaded).first()
         if preferred is not None:
             return preferred
-    return _line().first()
+    free = _line().filter(next_model__in=models).first()
+    return free or _line(skip_locked=False).filter(next_model__in=models).first()
 
 
 def _fitting(key: str, room: int) -> list[Turn]:
@@ -140,7 +152,7 @@ def _take(turns: Sequence[Turn], batch: Batch, worker: str) -> None:
     Job.objects.filter(pk__in=wanted, state=Job.State.QUEUED).update(
         state=Job.State.RUNNING,
         lease_token=batch.token,
-        lease_until=now + timedelta(seconds=settings.LEASE_SECONDS),
+        lease_until=Now() + timedelta(seconds=settings.LEASE_SECONDS),
         worker=worker,
         attempts=F("attempts") + 1,
         progress_step=0,
@@ -157,11 +169,16 @@ def _take(turns: Sequence[Turn], batch: Batch, worker: str) -> None:
         job = taken.get(turn.next_job_id) if turn.next_job_id else None
         if job is not None:
             batch.jobs.append(job)
-            turn.virtual_time += job.price * SCALE // max(turn.weight, 1)
+            turn.virtual_time += charge(job, turn)
             turn.last_served_at = now
         turn.next_job_id, turn.next_model, turn.next_key = behind[turn.person_id]
     fields = ["virtual_time", "last_served_at", "next_job", "next_model", "next_key"]
     Turn.objects.bulk_update(turns, fields)
+
+
+def charge(job: Job, turn: Turn) -> int:
+    """What drawing a job adds to its person's virtual time."""
+    return job.price * SCALE // max(turn.weight, 1)
 
 
 def _next_jobs(people: list[int]) -> dict[int, tuple[uuid.UUID | None, str, str]]:
@@ -183,16 +200,17 @@ def _next_jobs(people: list[int]) -> dict[int, tuple[uuid.UUID | None, str, str]
 def renew(token: uuid.UUID, *, progress: int | None = None) -> set[uuid.UUID]:
     """Prolong a lease and note the step reached. Returns the jobs that are still ours.
 
-    A job that was cancelled, or whose lease was given to another, is missing from the answer.
+    A job that was cancelled, or whose lease was given to another, is missing from the answer. Leases are told by the
+    clock of the database, which all hosts share.
     """
-    until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
     with step("draw.renew"), connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE generation_job SET lease_until = %s, progress_step = COALESCE(%s, progress_step)
+            UPDATE generation_job SET lease_until = clock_timestamp() + make_interval(secs => %s),
+                   progress_step = COALESCE(%s, progress_step)
              WHERE lease_token = %s AND state = 'running' RETURNING id
             """,
-            [until, progress, token],
+            [settings.LEASE_SECONDS, progress, token],
         )
         ours = {row[0] for row in cursor.fetchall()}
         if progress is not None:
@@ -200,12 +218,18 @@ def renew(token: uuid.UUID, *, progress: int | None = None) -> set[uuid.UUID]:
     return ours
 
 
-def requeue_alone(job: Job, turn: Turn, *, reason: str, counted: bool = True) -> bool:
-    """Back in line at its old place, to be drawn in a batch of its own. Not `counted`: the job is not to blame."""
-    key = job.batch_key.partition(":alone:")[0] + f":alone:{job.pk}"
-    fields: dict[str, Any] = {"batch_key": key[:160], "progress_step": 0}
-    if not counted:
+def requeue(job: Job, turn: Turn, *, reason: str, counted: bool = True) -> bool:
+    """Back in line at its old place, to be drawn in a batch of its own. Not `counted`: the job is not to blame.
+
+    The turn that was charged for it is given back.
+    """
+    fields: dict[str, Any] = {"progress_step": 0}
+    if counted:
+        fields["batch_key"] = (job.batch_key.partition(":alone:")[0] + f":alone:{job.pk}")[:160]
+    else:
         fields["attempts"] = F("attempts") - 1
     moved = job.move({Job.State.RUNNING}, Job.State.QUEUED, reason=reason, **fields)
-    line_up(turn)
+    if moved:
+        turn.virtual_time = max(0, turn.virtual_time - charge(job, turn))
+    line_up(turn, returning=False)
     return moved

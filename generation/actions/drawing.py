@@ -2,21 +2,22 @@
 
 import logging
 import threading
+import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from generation import turns
 from generation.actions.jobs import drop_medium, fail
-from generation.engine import DrawItem, Drawn, Engine, NotDrawn
+from generation.engine import DrawItem, Drawn, Engine, NotDrawn, WeightsError
 from generation.models import Job, Medium
 from generation.offer import cards
-from generation.turns import Batch, line_up, lock_turn, requeue_alone
+from generation.turns import Batch, line_up, lock_turn, requeue
 from journal import files
 from journal.failpoints import failpoint
 from journal.transactions import step
@@ -35,14 +36,16 @@ class Lease:
     # The database is told of a step at most this often; the last one always.
     EVERY_SECONDS = 0.2
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, on_hang: Callable[[], None]) -> None:
         self.batch = batch
+        self.on_hang = on_hang
+        self._stepped = time.monotonic()
         self.ours: set[uuid.UUID] = {job.pk for job in batch.jobs}
         self._told = 0.0
 
     def step(self, done: int, total: int) -> set[uuid.UUID]:
         """Note a step and learn which jobs are still ours. Raises LeaseLost when none is."""
-        now = timezone.now().timestamp()
+        now = self._stepped = time.monotonic()
         if done >= total or now - self._told >= self.EVERY_SECONDS:
             self._told = now
             self.ours = turns.renew(self.batch.token, progress=done)
@@ -52,12 +55,20 @@ class Lease:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Renew in the background: one step of a large model may take longer than a lease."""
+        """Renew in the background: one step of a large model may take longer than a lease.
+
+        But not for ever: after MOST_STEP_SECONDS without a step the call is taken for hung. The lease is left to end,
+        and `on_hang` is called.
+        """
         stop = threading.Event()
 
         def beat() -> None:
             try:
                 while not stop.wait(settings.LEASE_SECONDS / 3):
+                    if time.monotonic() - self._stepped > settings.MOST_STEP_SECONDS:
+                        log.critical("batch %s made no step for %g s", self.batch.token, settings.MOST_STEP_SECONDS)
+                        self.on_hang()
+                        return
                     try:
                         turns.renew(self.batch.token)
                     except Exception:
@@ -75,26 +86,24 @@ class Lease:
             thread.join()
 
 
-def draw(batch: Batch, engine: Engine) -> None:
+def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: None) -> bool:
     """Draw a batch. Whatever happens to it, every job in it moves on: screening, back in line, or failed.
 
     1. Draw, telling the database of each step; jobs cancelled meanwhile are left out.
     2. For each job still ours: files into quarantine, then rows, cases and a wake-up for the sieve.
     3. If the engine failed as a whole, each job is put back to be tried alone, or given up after enough attempts.
+
+    Returns whether the engine did its work. Raises what is no fault of the jobs: a store or a database that is away,
+    a model that cannot be loaded.
     """
-    card = cards().get(batch.model)
-    if card is None:
-        for job in batch.jobs:
-            with step("draw.no_card"):
-                fail(job, reason=f"the model {batch.model} is no longer offered")
-        return
+    card = cards()[batch.model]
     media = {
         str(medium.pk): medium
         for medium in Medium.objects.filter(job__in=[job.pk for job in batch.jobs], state=Medium.State.WAITING)
         .select_related("job")
         .order_by("job_id", "index")
     }
-    lease = Lease(batch)
+    lease = Lease(batch, on_hang)
 
     def on_step(done: int, total: int) -> Collection[str]:
         ours = lease.step(done, total)
@@ -110,13 +119,17 @@ def draw(batch: Batch, engine: Engine) -> None:
         log.info("drew %d pictures for %d jobs with %s", len(results), len(batch.jobs), card.name)
     except LeaseLost:
         log.info("batch %s is no longer ours; its drawing was stopped", batch.token)
-    except files.StoreFull as error:
-        # Nobody's fault: they wait until there is room, and this worker stops asking until it is woken again.
-        _give_back(batch, f"the quarantine store is full ({error})", counted=False)
+    except (files.StoreFull, OSError, OperationalError) as error:
+        # Nobody's fault: they wait until it is mended, and this worker stops asking until it is woken again.
+        _give_back(batch, f"{type(error).__name__}: {error}", counted=False)
         raise
     except Exception as error:
         log.exception("batch %s could not be drawn", batch.token)
         _give_back(batch, f"{type(error).__name__}: {error}")
+        if isinstance(error, WeightsError):
+            raise
+        return False
+    return True
 
 
 def _draw_in_parts(engine: Engine, card: Any, media: list[Medium], on_step: Any) -> list[Drawn | NotDrawn]:
@@ -212,4 +225,4 @@ def _give_back(batch: Batch, reason: str, *, counted: bool = True) -> None:
             if counted and job.attempts >= settings.MOST_ATTEMPTS:
                 fail(job, reason="the engine failed on it every time")
             else:
-                requeue_alone(job, turn, reason=reason[:200], counted=counted)
+                requeue(job, turn, reason=reason[:200], counted=counted)

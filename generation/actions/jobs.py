@@ -218,11 +218,11 @@ def _lock_cases(job: Job) -> set[int]:
     return set(_cases(job).select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
-def fail(job: Job, *, reason: str) -> bool:
-    """Give a running job up: the machinery failed. Nothing is charged. In the caller's transaction."""
+def fail(job: Job, *, reason: str, was: Job.State = Job.State.RUNNING) -> bool:
+    """Give a job up: the machinery failed. Nothing is charged. In the caller's transaction."""
     turn = lock_turn(job.person_id)
     sentence = f"It could not be drawn: {reason}. You were not charged."
-    if not job.move({Job.State.RUNNING}, Job.State.FAILED, reason=reason[:200], failure=sentence[:300]):
+    if not job.move({was}, Job.State.FAILED, reason=reason[:200], failure=sentence[:300]):
         return False
     for medium in _undecided(job):
         _drop(medium, Medium.State.FAILED, reason=reason)

@@ -4,7 +4,14 @@ The engines themselves are imported by those who draw: generation.engine.fake, g
 """
 
 from generation.engine.cards import ModelCard, load_card, load_catalogue, verify
-from generation.engine.errors import CardError, ChangedWeights, MissingWeights, UnsafeWeights, WeightsError
+from generation.engine.errors import (
+    CardError,
+    ChangedWeights,
+    EngineBroken,
+    MissingWeights,
+    UnsafeWeights,
+    WeightsError,
+)
 from generation.engine.items import DrawItem, Drawn, Engine, NotDrawn
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "DrawItem",
     "Drawn",
     "Engine",
+    "EngineBroken",
     "MissingWeights",
     "ModelCard",
     "NotDrawn",

@@ -12,6 +12,10 @@ class CardError(Exception):
         self.key = key
 
 
+class EngineBroken(Exception):
+    """This process can draw nothing, whatever it is given. Another one may."""
+
+
 class WeightsError(Exception):
     """A model's folder is not what its card and its sums say. The model is not loaded."""
 

@@ -94,10 +94,9 @@ def model_withdrawn() -> None:
     """The catalogue no longer offers what a job asks for."""
     job = path.submit(person("alice"), "a red apple on blue", key="one", n=2)
     path.work_prompts()
-    if batch := claim(worker="tests", affinity=Affinity(), batch_sizes={"fake": 1}):
-        batch.model = "gone"
-        drawing.draw(batch, FakeEngine())
-    assert job.pk
+    Job.objects.filter(pk=job.pk).update(model="gone", queued_at=timezone.now() - timedelta(hours=1))
+    Turn.objects.filter(next_job=job).update(next_model="gone")
+    generation_sweep.fail_unoffered()
     main_path()
 
 
@@ -177,7 +176,7 @@ SCENES: dict[str, Callable[[], None]] = {
     "": main_path,
     "sweep.recover": lost_draw,
     "draw.give_back": broken_engine,
-    "draw.no_card": model_withdrawn,
+    "sweep.unoffered": model_withdrawn,
     "screen.put_back": lost_screening,
     "sweep.unscreened": lost_screening,
     "screen.fault": broken_screening,

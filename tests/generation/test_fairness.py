@@ -6,6 +6,7 @@ from django.db import connection
 from accounts.models import User
 from generation.actions import jobs
 from generation.models import Job, Medium, Turn
+from generation.outcomes import MediaOutcome
 from generation.turns import Affinity, claim, line_up, lock_turn
 from journal.transactions import step
 from tests import path
@@ -131,3 +132,27 @@ def test_cancelling_the_next_job_brings_up_the_one_behind_it(fresh_database: str
     assert Turn.objects.get(person=people.alice).next_job_id == second.pk
     assert Medium.objects.filter(job=first, state="cancelled").count() == 1
     assert Job.objects.get(pk=first.pk).state == "cancelled"
+
+
+def test_an_empty_line_forgets_nothing_that_was_served(fresh_database: str) -> None:
+    """Whoever was served a lot yesterday is no worse off than a newcomer who fills an empty line today."""
+    old, new = User.objects.bulk_create([User(email="old@example.org"), User(email="new@example.org")])
+    queue(old, 100)
+    order_of_service(100)
+    queue(new, 50)
+    order_of_service(1)
+    queue(old, 1)
+    assert old.pk in order_of_service(2)
+
+
+def test_nobody_saves_up_turns_while_frozen(fresh_database: str) -> None:
+    frozen, other = User.objects.bulk_create([User(email="f@example.org"), User(email="o@example.org")])
+    queue(frozen, 50)
+    with step("tests.freeze"):
+        MediaOutcome().frozen(frozen, True)
+    queue(other, 100)
+    order_of_service(50)
+    with step("tests.thaw"):
+        MediaOutcome().frozen(frozen, False)
+    served = order_of_service(10)
+    assert abs(served.count(frozen.pk) - served.count(other.pk)) <= 1

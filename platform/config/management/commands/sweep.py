@@ -35,6 +35,7 @@ class Command(BaseCommand):
         generation.wake_if_waiting,
         moderation.wake_if_waiting,
         moderation.refuse_overdue,
+        generation.fail_unoffered,
         seal,
     )
     EACH_HOUR: tuple[Callable[[], object], ...] = (
