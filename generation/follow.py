@@ -80,7 +80,8 @@ class Hub:
                     async for notification in listener.notifies():
                         for event in self._followers.get(notification.payload, ()):
                             event.set()
-            except psycopg.Error as error:
+                    raise ConnectionError("the listening connection was closed")
+            except (psycopg.Error, OSError) as error:
                 self._listening.clear()
                 log.warning("events are polled until the database can be listened to again: %s", error)
                 await asyncio.sleep(1)
@@ -95,6 +96,10 @@ def conninfo() -> str:
         password=str(database["PASSWORD"]),
         host=str(database["HOST"]),
         port=str(database["PORT"]) or None,
+        # A partition says nothing by itself: without these a listener would wait for it for ever.
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
     )
 
 

@@ -31,12 +31,14 @@ def signed_medium(request: HttpRequest, token: str) -> HttpResponse:
 def _serve(media: MediumQuerySet, medium_id: UUID) -> HttpResponse:
     """Send the derivative of a medium that is shown at this moment.
 
-    A file that is missing is an error and not a 404: a row without a file must be noticed.
+    A file that is missing, or is not the one that was cleared, is an error and not a 404: it must be noticed.
     """
     found = media.shown().filter(pk=medium_id).select_related("case").first()
     if found is None or found.case is None:
         raise Http404("There is no such picture, or it is not released.")
     data = files.read(files.released(), found.case.derivative_key)
+    if files.digest(data) != found.case.derivative_sha256:
+        raise files.StoreBroken(f"{found.case.derivative_key} is not the file that was cleared for medium {found.pk}")
     answer = HttpResponse(data, content_type="image/png")
     answer["Content-Disposition"] = f'inline; filename="vaglio-{found.pk}.png"'
     # It may be withdrawn at any time: a browser asks again, nothing in between keeps it.

@@ -1,6 +1,7 @@
 """The studio as a browser without scripts and as htmx sees it; and that nobody sees what is another's."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.urls import reverse
 
 from generation.actions import jobs as verbs
 from generation.models import Job, Medium
+from journal import files
 from tests import path
 from tests.people import People
 
@@ -211,6 +213,18 @@ def test_a_released_picture_is_its_owners_and_is_kept_by_nobody_on_the_way(
     assert answer.headers["Content-Disposition"].startswith("inline")
     assert "private" in answer.headers["Cache-Control"]
     assert carol.get(address).status_code == 404
+
+
+def test_a_file_that_is_not_the_one_that_was_cleared_is_not_sent(people: People, alice: Client) -> None:
+    """A swapped file would be a picture that nobody looked at."""
+    job = path.submit(people.alice)
+    path.work()
+    medium = Medium.objects.select_related("case").get(job=job)
+    assert medium.case is not None
+    with Path(files.released().path(medium.case.derivative_key)).open("ab") as file:
+        file.write(b"another ending")
+    with pytest.raises(files.StoreBroken, match="not the file that was cleared"):
+        alice.get(reverse("medium", args=[medium.pk]))
 
 
 def test_pages_of_jobs_go_on_where_the_last_one_ended(people: People, alice: Client) -> None:
