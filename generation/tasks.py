@@ -37,8 +37,8 @@ def engine() -> Engine:
 def draw_waiting(engine: Engine, *, worker: str, on_hang: Callable[[], None] = lambda: None) -> int:
     """Draw until nobody waits, or until the shift is over; then ask to be woken again. Returns how many batches.
 
-    Raises EngineBroken when this process turns out to be of no use: it can load no model, or all that it draws
-    fails. A worker that fails at everything is the fastest of all, and would go through the whole line.
+    Raises WeightsError, before anything is claimed, when it can load no model, and EngineBroken when all that it
+    draws fails: a worker that fails at everything is the fastest of all, and would go through the whole line.
     """
     drawn = failed = 0
     end = time.monotonic() + settings.DRAW_SHIFT_SECONDS
@@ -63,11 +63,11 @@ def _loadable(engine: Engine) -> dict[str, int]:
     if engine.loaded is None:
         try:
             engine.warm(default_card())
-        except WeightsError as error:
+        except WeightsError:
+            if len(sizes) == 1:
+                raise
             log.exception("this worker does without %s", default_card().name)
             del sizes[default_card().name]
-            if not sizes:
-                raise EngineBroken(f"this worker has no model that it can load: {error}") from error
     return sizes
 
 

@@ -8,8 +8,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRATCH = tempfile.TemporaryDirectory(prefix="vaglio-tests-")
 DATA = Path(SCRATCH.name)
 DATA.chmod(0o755)
-# WhiteNoise warns where this is missing, and warnings are errors.
-(DATA / "data" / "static").mkdir(parents=True)
 
 # Settings are read when Django is first imported, which is before any fixture runs.
 os.environ |= {

@@ -40,7 +40,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -84,7 +83,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGES = {
     "default": {"BACKEND": "journal.files.NoStore"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
     "quarantine": {
         "BACKEND": env.text("QUARANTINE_BACKEND", "django.core.files.storage.FileSystemStorage"),
         "OPTIONS": {"location": env.text("QUARANTINE_LOCATION", str(DATA / "quarantine"))},
@@ -99,8 +98,8 @@ AUDIT_HEAD_FILE = Path(env.text("AUDIT_HEAD_FILE", str(DATA / "audit-head.jsonl"
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA / "static")))
 # In the demo files are served straight from the source folders.
-WHITENOISE_USE_FINDERS = env.flag("STATIC_FROM_SOURCE", True)
-if WHITENOISE_USE_FINDERS:
+STATIC_FROM_SOURCE = env.flag("STATIC_FROM_SOURCE", True)
+if STATIC_FROM_SOURCE:
     STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 # People
@@ -175,7 +174,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "draw"

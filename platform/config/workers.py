@@ -4,12 +4,17 @@ import logging
 import os
 from typing import Any
 
-from celery.signals import celeryd_init, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_process_init
 
 log = logging.getLogger("worker")
 
 # Handed to the pool's children, which do not see the command line.
 QUEUES = "VAGLIO_QUEUES"
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def keep_logging(**_: Any) -> None:
+    """Leave LOGGING as Django set it up: Celery would let every library speak as loudly as we do."""
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]

@@ -114,8 +114,6 @@ class Demo:
         """Start the servers that the environment does not name, and return what the programs are to know."""
         data = Path(os.environ.get("VAGLIO_DATA", self.folder / "data")).absolute()
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Whitenoise warns when this is missing, although the demo serves from the source folders.
-        (data / "static").mkdir(exist_ok=True)
         env = {
             **os.environ,
             **self.databases(),

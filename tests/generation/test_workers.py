@@ -67,7 +67,7 @@ class BrokenStore(InMemoryStorage):
 
 def test_a_worker_that_cannot_load_its_model_takes_no_job(people: People) -> None:
     waiting = queue(people)
-    with pytest.raises(EngineBroken, match=r"model\.safetensors is missing"):
+    with pytest.raises(WeightsError, match=r"model\.safetensors is missing"):
         draw_waiting(Unloadable(), worker="tests")
     assert states(waiting) == {("queued", 0)}
     assert not Job.objects.filter(history__to_state="running").exists()
