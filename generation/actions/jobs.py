@@ -19,7 +19,7 @@ from journal.events import announce
 from journal.transactions import require_transaction, step
 from moderation.actions import abandon, open_case
 from moderation.models import Case, Freeze
-from moderation.rules import policies
+from moderation.rules import in_words, policies
 from moderation.screening import judge_prompt_now, oldest_pending_age
 
 # An OpenAI client that lost an answer sends the same request again within this time.
@@ -74,41 +74,61 @@ def submit(
 
     The same key with the same order returns the job it made before; with another order it raises
     idempotency.KeyReused. `is_retry` attaches a keyless retry to the same person's identical order of the last
-    15 minutes. Raises PromptRefused, IntakeClosed, AccountOnHold, TooManyJobs or billing's NotEnoughCredits;
-    then nothing was made and nothing is held.
+    15 minutes. An order that was refused before is refused again, and not counted again. Raises PromptRefused,
+    IntakeClosed, AccountOnHold, TooManyJobs or billing's NotEnoughCredits; then nothing was made and nothing is held.
     """
     digest = idempotency.digest_of(order.fields())
     refusal: PromptRefused | None = None
     with step("generation.submit"):
-        made = _made_before(person, route, idempotency_key, digest, is_retry)
-        if made is not None:
-            return made
+        before = _outcome_before(person, route, idempotency_key, digest, is_retry)
+        kind, _, made = (before or "").partition(":")
+        if kind == "refused":
+            raise _refused_before(RefusedAttempt.objects.get(pk=made), order)
+        if made:
+            return Job.objects.of(person).get(pk=made)
         refusal = _refusal(order)
         if refusal is not None:
-            _remember_attempt(person, order, refusal)
+            outcome = f"refused:{_remember_attempt(person, order, refusal).pk}"
         else:
             job = _make(person, order)
-            idempotency.remember(
-                person_id=person.pk,
-                route=route,
-                key=idempotency_key or f"none:{uuid.uuid4()}",
-                digest=digest,
-                outcome=f"job:{job.pk}",
-            )
+            outcome = f"job:{job.pk}"
+        idempotency.remember(
+            person_id=person.pk,
+            route=route,
+            key=idempotency_key or f"none:{uuid.uuid4()}",
+            digest=digest,
+            outcome=outcome,
+        )
     if refusal is not None:
         raise refusal
     return job
 
 
-def _made_before(person: User, route: str, key: str | None, digest: str, is_retry: bool) -> Job | None:
-    outcome: str | None = None
+def _outcome_before(person: User, route: str, key: str | None, digest: str, is_retry: bool) -> str | None:
+    """What the same call made before, as idempotency keeps it. None when it is new."""
     if key:
-        outcome = idempotency.earlier_outcome(person_id=person.pk, route=route, key=key, digest=digest)
-    elif is_retry:
-        outcome = idempotency.recent_same(
+        return idempotency.earlier_outcome(person_id=person.pk, route=route, key=key, digest=digest)
+    if is_retry:
+        return idempotency.recent_same(
             person_id=person.pk, route=route, digest=digest, within_seconds=RETRY_WINDOW_SECONDS
         )
-    return Job.objects.of(person).get(pk=outcome.removeprefix("job:")) if outcome else None
+    idempotency.queue_behind_same(person_id=person.pk, route=route, digest=digest)
+    return None
+
+
+def _refused_before(attempt: RefusedAttempt, order: Order) -> PromptRefused:
+    """The refusal that the same call got before, also where the policies have changed since."""
+    judged = _refusal(order)
+    if judged is not None and (judged.field, judged.policy_code) == (attempt.field, attempt.policy_code):
+        return judged
+    policy = policies().named(attempt.policy_code)
+    return PromptRefused(
+        field=attempt.field,
+        policy_code=attempt.policy_code,
+        title=in_words(policy.titles) if policy else attempt.policy_code,
+        sentence=in_words(policy.statement) if policy else "These words were refused.",
+        words=(),
+    )
 
 
 def _refusal(order: Order) -> PromptRefused | None:
@@ -125,9 +145,9 @@ def _refusal(order: Order) -> PromptRefused | None:
     )
 
 
-def _remember_attempt(person: User, order: Order, refusal: PromptRefused) -> None:
+def _remember_attempt(person: User, order: Order, refusal: PromptRefused) -> RefusedAttempt:
     salt = secrets.token_hex(16)
-    RefusedAttempt.objects.create(
+    return RefusedAttempt.objects.create(
         person=person,
         field=refusal.field,
         policy_code=refusal.policy_code,

@@ -34,10 +34,7 @@ def earlier_outcome(*, person_id: int, route: str, key: str, digest: str) -> str
     A second call in flight waits here for the first one's commit, and then finds what that one made.
     Raises KeyReused when the same key came with another body.
     """
-    require_transaction()
-    with connection.cursor() as cursor:
-        lock = hashlib.sha256(f"{person_id}/{route}/{key}".encode()).digest()[:8]
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(lock, signed=True)])
+    _one_at_a_time(f"{person_id}/{route}/{key}")
     call = IdempotentCall.objects.filter(person_id=person_id, route=route, key=key).first()
     if call is None:
         return None
@@ -55,8 +52,21 @@ def remember(*, person_id: int, route: str, key: str, digest: str, outcome: str)
     IdempotentCall.objects.create(person_id=person_id, route=route, key=key, digest=digest, outcome=outcome)
 
 
+def queue_behind_same(*, person_id: int, route: str, digest: str) -> None:
+    """Wait for the commit of this person's identical request in flight.
+
+    A first call without a key takes the same lock as its retry, so that a retry that overtakes it waits for what it
+    makes.
+    """
+    _one_at_a_time(f"{person_id}/{route}//{digest}")
+
+
 def recent_same(*, person_id: int, route: str, digest: str, within_seconds: int) -> str | None:
-    """What this person's identical request made within the last seconds, whatever its key."""
+    """What this person's identical request made within the last seconds, whatever its key.
+
+    Two at once go one after the other: the second waits here for the first one's commit.
+    """
+    queue_behind_same(person_id=person_id, route=route, digest=digest)
     call = (
         IdempotentCall.objects.filter(
             person_id=person_id,
@@ -68,6 +78,14 @@ def recent_same(*, person_id: int, route: str, digest: str, within_seconds: int)
         .first()
     )
     return call.outcome if call else None
+
+
+def _one_at_a_time(what: str) -> None:
+    """Hold back whoever asks for the same until this transaction ends."""
+    require_transaction()
+    lock = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
 
 
 def forget_old() -> int:

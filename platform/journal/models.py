@@ -120,7 +120,7 @@ class IdempotentCall(models.Model):
     route = models.CharField(max_length=64)
     key = models.CharField(max_length=255)
     digest = models.CharField(max_length=64)
-    # What the call made, as "job:<uuid>". Written in the transaction that made it.
+    # What the call made, as "job:<uuid>" or "refused:<id>". Written in the transaction that made it.
     outcome = models.CharField(max_length=64)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 

@@ -15,7 +15,7 @@ import pytest
 from django.db import connections
 from PIL import Image
 
-from generation.models import Job
+from generation.models import Job, RefusedAttempt
 from tests.path import until
 
 
@@ -126,6 +126,17 @@ def test_the_same_idempotency_key_is_the_same_job(http: httpx.Client) -> None:
     other = http.post("/v1/jobs", json={"prompt": "a car"}, headers={"Idempotency-Key": "boat"})
     assert other.status_code == 409
     assert other.headers["x-should-retry"] == "false"
+
+
+def test_a_refused_prompt_uses_up_its_idempotency_key(http: httpx.Client) -> None:
+    send = {"json": {"prompt": "a naked child"}, "headers": {"Idempotency-Key": "refused"}}
+    before = RefusedAttempt.objects.count()
+    first, second = http.post("/v1/jobs", **send), http.post("/v1/jobs", **send)  # type: ignore[arg-type]
+    assert first.status_code == second.status_code == 400
+    assert first.json() == second.json()
+    assert RefusedAttempt.objects.count() == before + 1
+    other = http.post("/v1/jobs", json={"prompt": "a car"}, headers={"Idempotency-Key": "refused"})
+    assert other.status_code == 409
 
 
 def test_a_second_call_in_flight_attaches_to_the_first(http: httpx.Client, platform: Any) -> None:
