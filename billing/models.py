@@ -37,12 +37,16 @@ class Account(models.Model):
         HELD = "held", "held"
         HOUSE = "house", "house"
 
+    # Columns that the application's role may not update.
+    OWNERS: ClassVar = {"debt_allowed"}
+
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=9, choices=Kind.choices)
     # None for the house. Changed by the trigger of an entry, and by nothing else.
     balance = models.BigIntegerField(null=True)
     version = models.BigIntegerField(null=True)
-    # How far below zero it may go: the explicit debt state.
+    # How far below zero it may go: the explicit debt state. Follows the rows of Debt; the application's role has no
+    # right to update it.
     debt_allowed = models.PositiveBigIntegerField(default=0)
 
     class Meta:
@@ -69,6 +73,10 @@ class Account(models.Model):
                 operation=pgtrigger.Insert,
                 condition=pgtrigger.Q(new__balance__isnull=False) & ~pgtrigger.Q(new__balance=0, new__version=0),
             ),
+            pgtrigger.Protect(
+                name="opens_without_debt", operation=pgtrigger.Insert, condition=pgtrigger.Q(new__debt_allowed__gt=0)
+            ),
+            triggers.ALLOWED_BY_DEBTS_ONLY,
         ]
 
 
@@ -201,6 +209,20 @@ class Entry(AppendOnly):
             models.CheckConstraint(condition=~Q(amount=0), name="entry_moves_something"),
         ]
         triggers: ClassVar = [*AppendOnly.Meta.triggers, triggers.POST, triggers.BALANCED]
+
+
+class Debt(AppendOnly):
+    """From now on an account may go so far below zero, and why. Zero ends it. Only the database's owner adds one."""
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debts")
+    allowed = models.PositiveBigIntegerField()
+    reason = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(AppendOnly.Meta):
+        constraints: ClassVar = [models.CheckConstraint(condition=~Q(reason=""), name="debt_has_reason")]
+        triggers: ClassVar = [*AppendOnly.Meta.triggers, triggers.ALLOW_DEBT]
 
 
 class HoldQuerySet(models.QuerySet["Hold"]):

@@ -80,6 +80,30 @@ def moved_by_entries_only(*columns: str) -> pgtrigger.Trigger:
     )
 
 
+# How far an account may go below zero follows the audited rows that say why, and nothing else.
+ALLOW_DEBT = pgtrigger.Trigger(
+    name="allow",
+    operation=pgtrigger.Insert,
+    when=pgtrigger.After,
+    func="""
+        UPDATE billing_account SET debt_allowed = NEW.allowed WHERE id = NEW.account_id;
+        RETURN NULL;
+    """,
+)
+
+ALLOWED_BY_DEBTS_ONLY = pgtrigger.Trigger(
+    name="allowed_by_debts",
+    operation=pgtrigger.UpdateOf("debt_allowed"),
+    when=pgtrigger.Before,
+    func="""
+        IF pg_trigger_depth() < 2 THEN
+            RAISE EXCEPTION 'what account % may owe is said by a row of billing_debt only', OLD.id;
+        END IF;
+        RETURN NEW;
+    """,
+)
+
+
 # A hold is as large as what its transfer set aside, and it ends with the transfer that takes exactly that away.
 FITS_ITS_TRANSFERS = pgtrigger.Trigger(
     name="fits_its_transfers",

@@ -64,6 +64,15 @@ CHECKS = (
       FROM billing_entry entry
      WHERE NOT EXISTS (SELECT FROM billing_account account WHERE account.id = entry.account_id)
     """,
+    # What an account may owe is what the newest audited row says, and nothing where there is none.
+    """
+    SELECT 'account ' || account.id,
+           'may owe ' || account.debt_allowed || ', the audited rows allow ' || coalesce(newest.allowed, 0)
+      FROM billing_account account
+      LEFT JOIN LATERAL (SELECT allowed FROM billing_debt debt WHERE debt.account_id = account.id
+                          ORDER BY id DESC LIMIT 1) newest ON true
+     WHERE account.debt_allowed <> coalesce(newest.allowed, 0)
+    """,
     # What a lot has left and has set aside is what the entries that name it say.
     """
     SELECT 'lot ' || lot.id,

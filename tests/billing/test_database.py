@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 
 from billing import ledger
 from billing.models import Entry, Transfer, Wallet
+from journal.models import Line
 from journal.transactions import step
 from tests.billing.test_ledger import TOMORROW, wallet_with, whole
 
@@ -122,6 +123,45 @@ def test_only_an_entry_moves_a_balance(wallet: Wallet, as_app: Any) -> None:
         with pytest.raises(psycopg.errors.RaiseException):
             as_app.execute(statement)
     assert whole() == []
+
+
+def test_the_application_cannot_allow_a_debt(wallet: Wallet, as_app: Any) -> None:
+    for statement in (
+        "UPDATE billing_account SET debt_allowed = 100000 WHERE id = %s",
+        "INSERT INTO billing_debt (account_id, allowed, reason, created_at) VALUES (%s, 100000, 'please', now())",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            as_app.execute(statement, [wallet.available_id])
+    with pytest.raises(psycopg.errors.RaiseException):
+        as_app.execute(
+            "INSERT INTO billing_account (kind, balance, version, debt_allowed) VALUES ('available', 0, 0, 100000)"
+        )
+    assert whole() == []
+
+
+def owe(connection: Any, wallet: Wallet) -> None:
+    """Post twenty credits of debt, as the application may where it is allowed."""
+    with connection.transaction():
+        transfer = new_transfer(connection, wallet)
+        for account, amount in ((wallet.available_id, -20), (-2, 20)):
+            connection.execute(INSERT_ENTRY, [transfer, account, None, amount])
+
+
+def test_the_owner_allows_a_debt_by_an_audited_row(wallet: Wallet, as_app: Any, as_owner: Any) -> None:
+    allow = "INSERT INTO billing_debt (account_id, allowed, reason, created_at) VALUES (%s, 50, 'a dispute', now())"
+    as_owner.execute(allow, [wallet.available_id])
+    owe(as_app, wallet)
+    assert ledger.balance(wallet).available == 4 - 20
+    assert Line.objects.filter(source="billing_debt").count() == 1
+    assert whole() == []
+    with pytest.raises(psycopg.errors.RaiseException, match="is said by a row of billing_debt only"):
+        as_owner.execute("UPDATE billing_account SET debt_allowed = 60 WHERE id = %s", [wallet.available_id])
+
+
+def test_verify_lists_a_debt_that_no_audited_row_explains(wallet: Wallet, as_app: Any, as_owner: Any) -> None:
+    tamper(as_owner, f"UPDATE billing_account SET debt_allowed = 50 WHERE id = {wallet.available_id}")
+    owe(as_app, wallet)
+    assert whole() == [f"account {wallet.available_id}: may owe 50, the audited rows allow 0"]
 
 
 def test_a_hold_that_ended_stays_ended(wallet: Wallet, as_app: Any) -> None:
