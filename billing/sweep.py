@@ -1,7 +1,10 @@
 """What the sweeper sees to in this room: lots that expire, allowances that are due, holds nobody ended."""
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
+from django.db import connection
 from django.utils import timezone
 
 from billing import allowances, ledger
@@ -12,26 +15,60 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 1000
 
+Row = TypeVar("Row", Wallet, Allowance)
+
 
 def expire_lots() -> int:
-    """Let lots expire, wallet by wallet. Returns how many did."""
+    """Let lots expire, wallet by wallet, until none is overdue. Returns how many did."""
     now = timezone.now()
-    expired = 0
-    wallets = Lot.objects.overdue(now).order_by("wallet").values_list("wallet", flat=True).distinct()
-    for wallet in Wallet.objects.filter(pk__in=list(wallets[:AT_ONCE])):
+
+    def overdue(after: int) -> list[Wallet]:
+        wallets = Lot.objects.overdue(now).filter(wallet__gt=after).order_by("wallet").values_list("wallet").distinct()
+        return list(Wallet.objects.filter(pk__in=[pk for (pk,) in wallets[:AT_ONCE]]).order_by("pk"))
+
+    def expire(wallet: Wallet) -> int:
         with step("sweep.expire"):
-            expired += ledger.expire(wallet, now)
-    return expired
+            return ledger.expire(wallet, now)
+
+    return _each(overdue, expire, failed="wallet %s: its lots could not expire")
 
 
 def grant_monthly() -> int:
-    """Grant what is due this month. Returns to how many."""
+    """Grant what is due this month, until nothing is. Returns to how many."""
     now = timezone.now()
-    due = list(Allowance.objects.filter(due_at__lte=now).select_related("wallet__person").order_by("due_at")[:AT_ONCE])
-    for allowance in due:
+
+    def due(after: int) -> list[Allowance]:
+        waiting = Allowance.objects.filter(due_at__lte=now, pk__gt=after).select_related("wallet__person")
+        return list(waiting.order_by("pk")[:AT_ONCE])
+
+    def grant(allowance: Allowance) -> int:
         with step("sweep.grant_monthly"):
             allowances.grant_due(allowance, now)
-    return len(due)
+        return 1
+
+    return _each(due, grant, failed="wallet %s: its month could not be granted")
+
+
+def _each(waiting: Callable[[int], list[Row]], act: Callable[[Row], int], *, failed: str) -> int:
+    """Do `act` to every row that waits, batch by batch in the order of their keys; returns the sum of what it did.
+
+    A row that cannot be done is said and passed over, once, so that it starves nobody behind it. Raises what it met
+    when the database itself is away.
+    """
+    done = faults = last = 0
+    while batch := waiting(last):
+        for row in batch:
+            last = row.pk
+            try:
+                done += act(row)
+            except Exception:
+                if not connection.is_usable():
+                    raise
+                faults += 1
+                log.exception(failed, row.pk)
+    if faults:
+        log.error("%d wallets were passed over; they are tried again in an hour", faults)
+    return done
 
 
 def report_stranded_holds() -> int:

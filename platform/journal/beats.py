@@ -6,6 +6,7 @@ import socket
 import threading
 
 from django.db import connection
+from django.utils import timezone
 
 from journal.models import ProcessBeat
 
@@ -36,3 +37,8 @@ def beat_in_background(kind: str, *, note: str = "") -> threading.Event:
 
     threading.Thread(target=beat, name="beat", daemon=True).start()
     return stop
+
+
+def forget_dead() -> int:
+    """Delete what processes said that have been silent for a day. Returns how many there were."""
+    return ProcessBeat.objects.filter(beat_at__lt=timezone.now() - ProcessBeat.KEPT).delete()[0]

@@ -24,6 +24,10 @@ class StoreBroken(Exception):
     """A file that a row names cannot be read."""
 
 
+class StoreAway(StoreBroken):
+    """The store does not answer. Nothing is known of the file; the work is tried again by itself."""
+
+
 def quarantine() -> Storage:
     """The store of originals, which only moderators and the screening process read."""
     return storages["quarantine"]
@@ -60,6 +64,7 @@ def write_once(storage: Storage, name: str, data: bytes) -> str:
 
 
 def _write_local(path: Path, data: bytes) -> None:
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     try:
@@ -73,15 +78,30 @@ def _write_local(path: Path, data: bytes) -> None:
         failpoint("files.after_rename")
     finally:
         os.unlink(temporary)
+        # Also when the file was there: whoever wrote it may have died before this. A name that the folder has not
+        # kept is lost in a power cut, with the file that a row names.
+        for folder in (path.parent, *(folder.parent for folder in made)):
+            sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read(storage: Storage, name: str) -> bytes:
-    """Read a whole file. Raises StoreBroken, naming it, when it is missing or unreadable."""
+    """Read a whole file. Raises StoreBroken, naming it, when it is missing, StoreAway when nobody can tell."""
     try:
         with storage.open(name, "rb") as file:
             return cast(bytes, file.read())
-    except OSError as error:
+    except FileNotFoundError as error:
         raise StoreBroken(f"{name} cannot be read: {error.strerror or error}.") from error
+    except OSError as error:
+        raise StoreAway(f"{name} cannot be read now: {error.strerror or error}.") from error
 
 
 class NoStore(Storage):

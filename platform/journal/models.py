@@ -132,9 +132,10 @@ class IdempotentCall(models.Model):
 
 
 class ProcessBeat(models.Model):
-    """A long-lived process that said it is at work. Stale after `STALE`."""
+    """A long-lived process that said it is at work. Stale after `STALE`, forgotten after `KEPT`."""
 
     STALE = timedelta(seconds=15)
+    KEPT = timedelta(days=1)
 
     name = models.CharField(max_length=128, primary_key=True)
     kind = models.CharField(max_length=16)

@@ -37,7 +37,7 @@ class Command(BaseCommand):
                     granted = "SELECT, INSERT"
                 elif table == Account._meta.db_table:
                     # Whoever may write a column cannot be kept from it by a right to the whole table.
-                    columns = {field.column for field in Account._meta.local_concrete_fields} - Account.OWNERS
+                    columns = {str(field.column) for field in Account._meta.local_concrete_fields} - Account.OWNERS
                     names = ", ".join(owner.ops.quote_name(column) for column in sorted(columns))
                     granted = f"SELECT, INSERT, DELETE, UPDATE ({names})"
                 else:

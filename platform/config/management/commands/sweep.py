@@ -1,7 +1,7 @@
 import logging
 import select
 import signal
-import time
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.db import connection
 
 from billing import sweep as billing
 from generation import sweep as generation
-from journal.beats import beat_in_background
+from journal.beats import beat_in_background, forget_dead
 from journal.idempotency import forget_old
 from journal.seal import HeadFile, seal_new_lines
 from moderation import sweep as moderation
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         billing.grant_monthly,
         billing.report_stranded_holds,
         forget_old,
+        forget_dead,
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -50,20 +51,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, self.stop)
-        if not options["once"]:
-            beat_in_background("sweep")
-        hourly = 0.0
+        if options["once"]:
+            self.turn(self.EACH_TURN)
+            self.turn(self.EACH_HOUR)
+            return
+        beat_in_background("sweep")
+        # Beside the turns: on the first of a month it may take long, and leases and seals cannot wait for it.
+        threading.Thread(target=self.hours, name="hours", daemon=True).start()
         try:
             while True:
                 self.turn(self.EACH_TURN)
-                if time.monotonic() >= hourly or options["once"]:
-                    self.turn(self.EACH_HOUR)
-                    hourly = time.monotonic() + 3600
-                if options["once"]:
-                    return
                 select.select([], [], [], settings.SWEEP_SECONDS)
         except KeyboardInterrupt:
             return
+
+    def hours(self) -> None:
+        """Do the chores of each hour, until the process ends; what it was at then rolls back."""
+        while True:
+            self.turn(self.EACH_HOUR)
+            connection.close()
+            select.select([], [], [], 3600)
 
     @staticmethod
     def turn(chores: tuple[Callable[[], object], ...]) -> None:
