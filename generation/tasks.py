@@ -41,7 +41,7 @@ def draw_waiting(engine: Engine, *, worker: str, on_hang: Callable[[], None] = l
     draws fails: a worker that fails at everything is the fastest of all, and would go through the whole line.
     """
     drawn = failed = 0
-    end = time.monotonic() + settings.DRAW_SHIFT_SECONDS
+    end = time.monotonic() + settings.SHIFT_SECONDS
     sizes = _loadable(engine)
     while batch := turns.claim(worker=worker, affinity=AFFINITY, batch_sizes=sizes):
         try:

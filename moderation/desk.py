@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Min, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -205,8 +206,10 @@ def skip(request: HttpRequest, case_id: int) -> HttpResponse:
 @require_POST
 @for_moderators
 def lift(request: HttpRequest, freeze_id: int) -> HttpResponse:
-    """Let a person's work go on."""
+    """Lift one freeze. Who may not see severe cases may not undo what they did."""
     moderator = _moderator(request)
+    if not moderator.has_perm("moderation.review_severe"):
+        raise PermissionDenied("A senior moderator lifts a freeze.")
     freeze = get_object_or_404(Freeze.objects.exclude(person=moderator), pk=freeze_id)
     form = ReasonForm(request.POST)
     if not form.is_valid():

@@ -6,8 +6,10 @@ from operator import or_
 from typing import ClassVar, Self
 
 import pgtrigger
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import User
@@ -41,9 +43,23 @@ class CaseQuerySet(models.QuerySet["Case"]):
         """Pending, and nobody is screening it: what the next claim may take, now or after its pause."""
         return self.filter(state=Case.State.PENDING, lease_token__isnull=True)
 
+    def ready(self) -> Self:
+        """Waiting, and not in a pause. One much longer than any that is made comes from a clock that ran ahead."""
+        over = Q(retry_at__isnull=True) | Q(retry_at__lte=Now()) | Q(retry_at__gt=Now() + timedelta(minutes=10))
+        return self.waiting().filter(over)
+
     def abandoned(self) -> Self:
-        """Pending under a lease that ran out: the screening process was lost, or is too late to count."""
-        return self.filter(state=Case.State.PENDING, lease_until__lt=timezone.now())
+        """Pending under a lease that ran out: the screening process was lost, or is too late to count.
+
+        A lease that ends much later than any is given for comes from a clock that ran ahead.
+        """
+        ahead = Now() + timedelta(seconds=3 * settings.LEASE_SECONDS)
+        ended = Q(lease_until__lt=Now()) | Q(lease_until__gt=ahead)
+        return self.filter(ended, state=Case.State.PENDING)
+
+    def given_up(self) -> Self:
+        """Waiting after as many attempts as a case is given: no claim takes it any more."""
+        return self.waiting().filter(attempts__gte=settings.MOST_ATTEMPTS)
 
     def reviewable_by(self, moderator: User) -> Self:
         """What this moderator may look at: never their own, severe ones only with the right for them."""
@@ -177,6 +193,17 @@ class Case(models.Model):
             pgtrigger.Protect(name="case_no_delete", operation=pgtrigger.Delete),
             pgtrigger.ReadOnly(name="case_keeps_subject", fields=["subject", "key", "person", "opened_at", "evidence"]),
             pgtrigger.Trigger(
+                name="case_keeps_derivative",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Condition(
+                    "OLD.state IN ('cleared', 'withdrawn') AND (OLD.derivative_key, OLD.derivative_sha256, "
+                    "OLD.derivative_distance) IS DISTINCT FROM (NEW.derivative_key, NEW.derivative_sha256, "
+                    "NEW.derivative_distance)"
+                ),
+                func="RAISE EXCEPTION 'the derivative of a case that was cleared never changes'; RETURN NULL;",
+            ),
+            pgtrigger.Trigger(
                 name="case_state_explained",
                 operation=pgtrigger.Update,
                 when=pgtrigger.After,
@@ -299,7 +326,7 @@ class Decision(AppendOnly):
 
 
 class Freeze(models.Model):
-    """A severe block stopped a person's other work until a moderator looks."""
+    """A severe block stopped a person's other work until a moderator looks: each block by itself."""
 
     id = models.BigAutoField(primary_key=True)
     person = models.ForeignKey(User, on_delete=models.PROTECT, related_name="freezes")
@@ -312,7 +339,7 @@ class Freeze(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["person"], condition=Q(lifted_at__isnull=True), name="freeze_one_open_per_person"
+                fields=["case"], condition=Q(lifted_at__isnull=True), name="freeze_one_open_per_case"
             ),
             models.CheckConstraint(
                 condition=Q(lifted_at__isnull=True, lifted_by__isnull=True)

@@ -24,10 +24,10 @@ def recover_lost_leases() -> int:
     Returns how many were moved. No file is decoded here: whatever killed the process must not kill the sweeper.
     """
     recovered = 0
-    for case in Case.objects.abandoned().order_by("lease_until")[:AT_ONCE]:
+    lost = [*Case.objects.abandoned().order_by("lease_until")[:AT_ONCE], *Case.objects.given_up()[:AT_ONCE]]
+    for case in lost:
         token = case.lease_token
-        assert token is not None
-        if case.attempts < settings.MOST_ATTEMPTS:
+        if token is not None and case.attempts < settings.MOST_ATTEMPTS:
             recovered += put_back(case, token, counted=True)
             continue
         why = f"its screening process was lost {case.attempts} times"
@@ -49,8 +49,7 @@ def recover_lost_leases() -> int:
 
 def wake_if_waiting() -> bool:
     """Wake the screening process if anything waits: a wake-up may have been lost, or a pause is over."""
-    ready = Q(retry_at__isnull=True) | Q(retry_at__lte=timezone.now())
-    if not Case.objects.waiting().filter(ready).exists():
+    if not Case.objects.ready().exists():
         return False
     with step("sweep.wake_screen"):
         outbox.wake("screen")

@@ -223,8 +223,8 @@ def cancel(job: Job, *, actor: User) -> bool:
             if not job.move(set(Job.State) - set(Job.FINAL), Job.State.CANCELLED, reason="cancelled", actor=actor):
                 return False
             for medium in _undecided(job):
-                _drop(medium, Medium.State.CANCELLED, reason="cancelled by you")
-            abandon(subject="prompt", key=job.pk, reason="the job was cancelled")
+                _drop(medium, Medium.State.CANCELLED, reason="cancelled by you", actor=actor)
+            abandon(subject="prompt", key=job.pk, reason="the job was cancelled", actor=actor)
             line_up(turn)
         return True
 
@@ -290,8 +290,8 @@ def _undecided(job: Job) -> list[Medium]:
     ]
 
 
-def _drop(medium: Medium, to: Any, *, reason: str) -> None:
-    """End a medium without a picture, and give its credits back."""
+def _drop(medium: Medium, to: Any, *, reason: str, actor: User | None = None) -> None:
+    """End a medium without a picture, and give its credits back. `actor`: who wanted it so, if anybody did."""
     case: Case | None = medium.case
     moved = (
         Medium.objects.filter(pk=medium.pk)
@@ -301,7 +301,7 @@ def _drop(medium: Medium, to: Any, *, reason: str) -> None:
     if not moved:
         return
     if case is not None:
-        abandon(subject="medium", key=medium.pk, reason=reason)
+        abandon(subject="medium", key=medium.pk, reason=reason, actor=actor)
     ledger.release(medium.cause, reason=reason)
 
 

@@ -172,6 +172,8 @@ def _check_derivative(case: Case, fields: Mapping[str, Any]) -> None:
         raise CannotRelease(case, "no file for release was made of it")
     try:
         found = files.digest(files.read(files.released(), key))
+    except files.StoreAway:
+        raise
     except files.StoreBroken as error:
         raise CannotRelease(case, "its file for release cannot be read") from error
     if found != sha256:

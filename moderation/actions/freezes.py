@@ -13,23 +13,23 @@ def is_frozen(person: User) -> bool:
     return Freeze.objects.filter(person=person, lifted_at__isnull=True).exists()
 
 
-def freeze(case: Case) -> Freeze | None:
-    """Stop the other work of the case's person, in the transaction that refuses it. None if it was stopped already."""
+def freeze(case: Case) -> None:
+    """Stop the other work of the case's person, in the transaction that refuses it.
+
+    Each severe block stands by itself: the work goes on when the last of them was lifted.
+    """
     require_transaction()
+    outcomes.registered().frozen(case.person, True)  # locks the person's turn, which comes before the freeze
     Freeze.objects.bulk_create([Freeze(person=case.person, case=case)], ignore_conflicts=True)
-    opened = Freeze.objects.filter(person=case.person, case=case, lifted_at__isnull=True).first()
-    if opened is not None:
-        outcomes.registered().frozen(case.person, True)
-    return opened
 
 
 def lift(freeze: Freeze, *, moderator: User, reason: str) -> bool:
-    """Let the person's work go on. False if somebody else lifted it already."""
+    """Lift one freeze; if no other stands, the person's work goes on. False if somebody else lifted it already."""
     with step("moderation.lift"):
+        outcomes.registered().frozen(freeze.person, True)
         lifted = Freeze.objects.filter(pk=freeze.pk, lifted_at__isnull=True).update(
             lifted_at=timezone.now(), lifted_by=moderator, lift_reason=reason.strip()
         )
-        if not lifted:
-            return False
-        outcomes.registered().frozen(freeze.person, False)
-    return True
+        if not is_frozen(freeze.person):
+            outcomes.registered().frozen(freeze.person, False)
+    return bool(lifted)

@@ -1,17 +1,25 @@
 """Claim pending cases for one screening process, and give them back."""
 
+import logging
+import threading
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Q
-from django.utils import timezone
+from django.db import connection
+from django.db.models import F
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
 
 from journal.transactions import step
 from moderation.models import Case, Screening
+
+log = logging.getLogger(__name__)
 
 # How many are screened together. Prompts cost little, and somebody waits for them.
 BATCH = {Case.Subject.PROMPT: 32, Case.Subject.UPLOAD: 8, Case.Subject.MEDIUM: 8}
@@ -29,20 +37,20 @@ class Batch:
     cases: Sequence[Case]
 
 
-def claim(worker: str) -> Batch | None:
+def claim(worker: str, *, but: Collection[int] = ()) -> Batch | None:
     """Take the oldest waiting cases of one kind: prompts first. None when nothing waits.
 
     A case that was tried before is taken alone, so that one which kills its process costs its neighbours nothing.
+    `but`: cases to leave for the moment.
     The sieves of other processes skip what we lock. Costs one index look-up per kind.
     """
-    now = timezone.now()
     token = uuid.uuid4()
     with step("screen.claim"):
         for subject, size in BATCH.items():
             waiting = (
-                Case.objects.waiting()
-                .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now), subject=subject)
-                .filter(attempts__lt=settings.MOST_ATTEMPTS)
+                Case.objects.ready()
+                .exclude(pk__in=but)
+                .filter(subject=subject, attempts__lt=settings.MOST_ATTEMPTS)
                 .order_by("opened_at", "id")
                 .select_for_update(skip_locked=True, of=("self",))
                 .select_related("person")
@@ -51,15 +59,56 @@ def claim(worker: str) -> Batch | None:
             if head is None:
                 continue
             cases = [head] if head.attempts else list(waiting.filter(attempts=0)[:size])
-            until = now + timedelta(seconds=settings.LEASE_SECONDS)
             Case.objects.filter(pk__in=[case.pk for case in cases]).update(
-                lease_token=token, lease_until=until, attempts=F("attempts") + 1, retry_at=None
+                lease_token=token, lease_until=_lease_end(), attempts=F("attempts") + 1, retry_at=None
             )
             for case in cases:
                 case.attempts += 1
-                case.lease_token, case.lease_until = token, until
+                case.lease_token = token
             return Batch(token=token, worker=worker, subject=subject, cases=cases)
     return None
+
+
+def _lease_end() -> CombinedExpression:
+    """By the clock of the database, which all hosts share."""
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+@contextmanager
+def beating(batch: Batch) -> Iterator[None]:
+    """Renew the lease of a batch in the background: the classifiers may take longer than it lasts.
+
+    But not for ever: after MOST_STEP_SECONDS they are taken for hung, and the lease is left to end.
+    """
+    stop, end = threading.Event(), time.monotonic() + settings.MOST_STEP_SECONDS
+
+    def beat() -> None:
+        try:
+            while not stop.wait(settings.LEASE_SECONDS / 3):
+                if time.monotonic() > end:
+                    log.critical("the classifiers have not answered for %g s", settings.MOST_STEP_SECONDS)
+                    return
+                try:
+                    renew(batch.token)
+                except Exception:
+                    log.exception("the lease of batch %s could not be renewed; trying again", batch.token)
+                    connection.close()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def renew(token: uuid.UUID) -> int:
+    """Prolong a lease. Returns how many cases are still ours."""
+    with step("screen.renew"):
+        return Case.objects.filter(lease_token=token, state=Case.State.PENDING).update(lease_until=_lease_end())
 
 
 def put_back(case: Case, token: uuid.UUID, *, counted: bool) -> bool:
@@ -69,7 +118,7 @@ def put_back(case: Case, token: uuid.UUID, *, counted: bool) -> bool:
     """
     changes: dict[str, Any] = {"lease_token": None, "lease_until": None}
     if not counted:
-        changes |= {"attempts": F("attempts") - 1, "retry_at": timezone.now() + PAUSE}
+        changes |= {"attempts": F("attempts") - 1, "retry_at": Now() + PAUSE}
     with step("screen.put_back"):
         return bool(Case.objects.filter(pk=case.pk, state=Case.State.PENDING, lease_token=token).update(**changes))
 

@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from journal import files
+from moderation.signals import MachineryFault
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 # Far above what any model draws, far below what fills the memory.
@@ -16,10 +17,13 @@ MOST_PIXELS = 40_000_000
 def read_original(evidence: dict[str, Any]) -> Image.Image:
     """The picture that a case is about, as RGB.
 
-    Raises Unreadable when the file is missing, is not the one that was drawn, or is not a whole picture.
+    Raises Unreadable when the file is missing, is not the one that was drawn, or is not a whole picture, and
+    MachineryFault when the store does not answer.
     """
     try:
         data = files.read(files.quarantine(), evidence["original_key"])
+    except files.StoreAway as error:
+        raise MachineryFault(str(error)) from error
     except files.StoreBroken as error:
         raise Unreadable(str(error)) from error
     if files.digest(data) != evidence["original_sha256"]:

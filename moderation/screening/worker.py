@@ -2,18 +2,19 @@
 
 import logging
 import math
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
 from django.conf import settings
+from django.db import OperationalError
 from PIL import Image
 
 from journal import files
 from journal.failpoints import failpoint
 from journal.transactions import step
-from moderation import derivative
+from moderation import derivative, sweep
 from moderation.actions import CannotRelease, CaseTaken, Ruling, clear, hold, refuse
 from moderation.classifiers.armoury import Armoury
 from moderation.derivative import Derivative
@@ -21,19 +22,24 @@ from moderation.models import Case, Decision, Screening
 from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
 from moderation.rules import in_words, policies
-from moderation.screening.leases import Batch, claim, note_fault, put_back
+from moderation.screening.leases import Batch, beating, claim, note_fault, put_back
 from moderation.screening.pictures import Unreadable, read_original
 from moderation.signals import ItemFault, MachineryFault, Signal
 from moderation.verdict import Trigger, Verdict, judge
 
 log = logging.getLogger(__name__)
 
+# What is wrong with a host and not with what it screens: memory, disks, networks, the database.
+_MACHINERY = (MemoryError, OSError, OperationalError, files.StoreFull, files.StoreAway)
+
 # A picture, or a prompt with its negative prompt.
 Subject = Image.Image | tuple[str, str]
 
 
 def screen_waiting(armoury: Armoury, worker: str) -> int:
-    """Screen until nothing waits. Returns how many cases were decided or held.
+    """Screen until nothing waits, or until the shift is over; then ask to be woken again.
+
+    Returns how many cases were decided or held. A fault of the machinery ends it, and counts against no case.
 
     1. Claim a batch under a lease.
     2. Outside any transaction: read the files, run the classifiers, make what would be released.
@@ -41,18 +47,42 @@ def screen_waiting(armoury: Armoury, worker: str) -> int:
 
     Safe to run in any number of processes, and to kill anywhere: what was claimed comes back when its lease ends.
     """
-    moved = 0
-    while batch := claim(worker):
-        moved += _Sieve(armoury, batch).run()
+    moved, sieve = 0, _Sieve(armoury)
+    end = time.monotonic() + settings.SHIFT_SECONDS
+    try:
+        while batch := claim(worker, but=sieve.chokes) or claim(worker):
+            with beating(batch):
+                moved += sieve.run(batch)
+            if time.monotonic() >= end:
+                sweep.wake_if_waiting()
+                break
+    except MachineryFault as fault:
+        log.error("screening stops until it is woken again: %s", fault)
     return moved
 
 
-@dataclass(frozen=True)
 class _Sieve:
-    armoury: Armoury
-    batch: Batch
+    """The sieve for one shift. `chokes` remembers which cases failed in a row, each alone, for no known reason.
 
-    def run(self) -> int:
+    One is put aside until another was tried: if that fails too, it is neither's fault.
+    """
+
+    def __init__(self, armoury: Armoury) -> None:
+        self.armoury = armoury
+        self.batch: Batch
+        self.chokes: set[int] = set()
+
+    def run(self, batch: Batch) -> int:
+        """Screen a batch. Returns how many cases were decided or held. Raises MachineryFault, all put back."""
+        self.batch = batch
+        try:
+            return self._run()
+        except (MachineryFault, *_MACHINERY) as fault:
+            for case in batch.cases:
+                put_back(case, batch.token, counted=False)
+            raise MachineryFault(f"{type(fault).__name__}: {fault}") from fault
+
+    def _run(self) -> int:
         waiting: list[tuple[Case, Subject]] = []
         moved = 0
         for case in self.batch.cases:
@@ -65,21 +95,26 @@ class _Sieve:
                 found = self.classify([subject for _, subject in waiting])
             except ItemFault as fault:
                 # The others go on without it, at once.
-                case, _ = waiting.pop(fault.index)
-                moved += self.failed(case, fault.why)
+                case, subject = waiting.pop(fault.index)
+                moved += self.failed(case, fault.why, subject)
                 continue
-            except MachineryFault as fault:
-                log.warning("screening stopped, nothing counts against the %d cases: %s", len(waiting), fault)
-                self.put_all_back(waiting, counted=False)
-                break
+            except (MachineryFault, *_MACHINERY):
+                raise
             except Exception as error:
+                if "CUDA" in str(error):
+                    raise MachineryFault(str(error)) from error
                 # Not one of the faults we know: whose it is shows when each is screened alone.
                 log.exception("screening of %d cases failed", len(waiting))
-                if len(waiting) == 1:
-                    moved += self.failed(waiting[0][0], f"{type(error).__name__}: {error}")
-                else:
-                    self.put_all_back(waiting, counted=True)
+                if len(waiting) > 1:
+                    self.put_all_back(waiting)
+                    break
+                case, subject = waiting[0]
+                self.chokes.add(case.pk)
+                if len(self.chokes) > 1:
+                    raise MachineryFault(f"{len(self.chokes)} cases failed in a row, each alone: {error}") from error
+                moved += self.failed(case, f"{type(error).__name__}: {error}", subject)
                 break
+            self.chokes.clear()
             for (case, subject), signals in zip(waiting, found, strict=True):
                 moved += self.decide(case, subject, signals)
             break
@@ -109,13 +144,11 @@ class _Sieve:
         except CaseTaken:
             log.info("case %s is no longer ours", case.pk)
             return False
-        except files.StoreFull as error:
-            log.warning("the released store is full: %s", error)
-            put_back(case, self.batch.token, counted=False)
-            return False
+        except _MACHINERY:
+            raise
         except Exception as error:
             log.exception("case %s could not be moved", case.pk)
-            return self.failed(case, f"{type(error).__name__}: {error}")
+            return self.failed(case, f"{type(error).__name__}: {error}", subject)
         return True
 
     def record(self, case: Case, signals: Sequence[Signal], verdict: Verdict, house: PolicySet) -> Screening:
@@ -175,12 +208,13 @@ class _Sieve:
             except CannotRelease as error:
                 hold(case, _because(ruling, error.why), fence=fence, fields=fields)
 
-    def failed(self, case: Case, why: str) -> bool:
+    def failed(self, case: Case, why: str, subject: Subject | None = None) -> bool:
         """One item's own fault: it is tried again alone, and after enough attempts a person is asked, unscreened.
 
-        True when it was held.
+        A picture that can be read gets its file for release, so that the person may release it. True when it was held.
         """
         token = self.batch.token
+        fields = self.derive_unscreened(case, subject) if case.attempts >= settings.MOST_ATTEMPTS else {}
         with step("screen.fault"):
             try:
                 self.still_ours(case)
@@ -197,12 +231,23 @@ class _Sieve:
                 verdict="unscreened",
                 screening=screening,
             )
-            hold(case, ruling, fence={"lease_token": token})
+            hold(case, ruling, fence={"lease_token": token}, fields=fields)
         return True
 
-    def put_all_back(self, waiting: Sequence[tuple[Case, Subject]], *, counted: bool) -> None:
+    def derive_unscreened(self, case: Case, subject: Subject | None) -> dict[str, Any]:
+        """The file for release of what could not be judged; none where even that fails."""
+        try:
+            made = self.derive(case, subject) if subject is not None else None
+        except _MACHINERY:
+            raise
+        except Exception:
+            log.exception("no file for release could be made of case %s", case.pk)
+            return {}
+        return made.fields() if made is not None and made.is_faithful else {}
+
+    def put_all_back(self, waiting: Sequence[tuple[Case, Subject]]) -> None:
         for case, _ in waiting:
-            put_back(case, self.batch.token, counted=counted)
+            put_back(case, self.batch.token, counted=True)
 
     def still_ours(self, case: Case) -> None:
         """Lock the case if our lease on it stands. Raises CaseTaken."""

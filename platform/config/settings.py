@@ -190,10 +190,11 @@ ENGINE = env.choice("VAGLIO_ENGINE", "diffusers", {"diffusers", "fake"})
 CATALOGUE = Path(env.text("VAGLIO_CATALOGUE", str(ROOT / "generation" / "catalogue")))
 WEIGHTS = Path(env.text("VAGLIO_WEIGHTS", str(ROOT / "training" / "weights")))
 LEASE_SECONDS = env.seconds("LEASE_SECONDS", 30, least=0.2)
-# Without a step for so long, a draw is taken for hung. Loading a model counts as one step.
+# Without a step for so long, a draw is taken for hung; so are classifiers that do not answer. Loading a model counts
+# as one step.
 MOST_STEP_SECONDS = env.seconds("MOST_STEP_SECONDS", 600, least=1)
-# How long a worker draws before it looks up, so that it can be asked to stop.
-DRAW_SHIFT_SECONDS = env.seconds("DRAW_SHIFT_SECONDS", 20)
+# How long a worker draws or screens before it looks up, so that it can be asked to stop.
+SHIFT_SECONDS = env.seconds("SHIFT_SECONDS", 20)
 SWEEP_SECONDS = env.seconds("SWEEP_SECONDS", 5, least=0.05)
 MOST_ATTEMPTS = env.integer("MOST_ATTEMPTS", 3, least=1)
 # Batches in a row that the loaded model may be preferred over the next person in turn.

@@ -110,6 +110,16 @@ def lost_screening() -> None:
     main_path()
 
 
+def slow_screening() -> None:
+    """The classifiers take longer than a lease lasts."""
+    order_everything()
+    if batch := leases.claim("slow"):
+        leases.renew(batch.token)
+        for case in batch.cases:
+            leases.put_back(case, batch.token, counted=True)
+    main_path()
+
+
 def broken_screening() -> None:
     """A picture that the classifiers choke on, until a person is asked."""
     path.submit(person("alice"), "verdict:crash a broken apple", key="broken")
@@ -180,6 +190,7 @@ SCENES: dict[str, Callable[[], None]] = {
     "screen.put_back": lost_screening,
     "sweep.unscreened": lost_screening,
     "screen.fault": broken_screening,
+    "screen.renew": slow_screening,
     "sweep.wake_screen": lost_wakeups,
     "sweep.wake_draw": lost_wakeups,
     "moderation.lift": severe,

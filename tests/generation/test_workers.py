@@ -132,7 +132,7 @@ def test_a_draw_that_hangs_loses_its_lease_and_says_so(people: People, settings:
 
 def test_a_worker_leaves_its_loop_in_time_and_is_woken_again(people: People, settings: Any) -> None:
     waiting = queue(people)
-    settings.DRAW_SHIFT_SECONDS = 0
+    settings.SHIFT_SECONDS = 0
     path.forget_wakeups()
     assert draw_waiting(FakeEngine(), worker="tests") == 1
     assert Job.objects.filter(pk__in=[job.pk for job in waiting], state="queued").count() == PEOPLE - 1

@@ -272,21 +272,22 @@ def test_a_pending_case_is_not_shown_at_the_desk(people: Moderators) -> None:
 def test_a_freeze_is_lifted_with_a_reason(people: Moderators, outcome: Recorder) -> None:
     refuse(open_prompt(people.alice), MACHINE, fence={}, severe=True)
     freeze = Freeze.objects.get()
-    desk = signed_in(people.bob)
+    assert signed_in(people.bob).post(f"/desk/freezes/{freeze.pk}/lift/", {"reason": "I may not"}).status_code == 403
+    desk = signed_in(people.sofia)
     assert f"/desk/freezes/{freeze.pk}/lift/" in desk.get("/desk/").content.decode()
     desk.post(f"/desk/freezes/{freeze.pk}/lift/", {"reason": ""})
     freeze.refresh_from_db()
     assert freeze.lifted_at is None
     desk.post(f"/desk/freezes/{freeze.pk}/lift/", {"reason": "a misunderstanding"})
     freeze.refresh_from_db()
-    assert freeze.lifted_by == people.bob
+    assert freeze.lifted_by == people.sofia
     assert ("thawed", people.alice.pk) in outcome.told
 
 
 def test_nobody_lifts_their_own_freeze(people: Moderators, outcome: Recorder) -> None:
-    refuse(open_prompt(people.bob), MACHINE, fence={}, severe=True)
+    refuse(open_prompt(people.sofia), MACHINE, fence={}, severe=True)
     address = f"/desk/freezes/{Freeze.objects.get().pk}/lift/"
-    assert signed_in(people.bob).post(address, {"reason": "I am fine"}).status_code == 404
+    assert signed_in(people.sofia).post(address, {"reason": "I am fine"}).status_code == 404
 
 
 def test_a_review_has_a_deadline(people: Moderators, outcome: Recorder, settings: Any) -> None:
