@@ -1,45 +1,70 @@
-"""Whether the signals that decisions rest on are still the ones that were recorded."""
+"""What the desk shows beside a picture: the signals as bars, and the facts of the case."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from hashlib import sha256
+from dataclasses import dataclass
+from typing import Any
 
-from journal.evidence import Finding
-from moderation.models import Decision, Screening, Signal
+from moderation.models import Case, Screening
 
-AT_ONCE = 500
-
-
-def signals() -> Iterator[Finding]:
-    """Every screening whose signals no longer give the digest that it, or a decision on it, names.
-
-    Reads every signal once, some hundred screenings at a time. The digest is written anew here, so that an error
-    where signals are recorded does not excuse itself.
-    """
-    last = 0
-    while batch := list(Screening.objects.filter(pk__gt=last).order_by("pk")[:AT_ONCE]):
-        last = batch[-1].pk
-        lines: dict[int, list[str]] = defaultdict(list)
-        for pk, *parts, score in Signal.objects.filter(screening__in=batch).values_list(
-            "screening_id", "name", "fault", "model", "version", "score"
-        ):
-            name, *rest = parts
-            lines[pk].append("|".join([name, repr(score), *rest]))
-        named: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for pk, decision, digest in Decision.objects.filter(screening__in=batch).values_list(
-            "screening_id", "pk", "signals_sha256"
-        ):
-            named[pk].append((decision, digest))
-        for screening in batch:
-            # One that failed has no signals, and no digest over none.
-            is_empty = not lines[screening.pk] and not screening.signals_sha256
-            found = "" if is_empty else _digest(lines[screening.pk])
-            if found != screening.signals_sha256:
-                yield Finding(f"moderation_screening {screening.pk}", "its signals were edited, added or removed")
-            for decision, digest in named[screening.pk]:
-                if found != digest:
-                    yield Finding(f"moderation_decision {decision}", "rests on signals that are no longer those it names")
+# The bar's length in the units of its SVG.
+LENGTH = 200
 
 
-def _digest(lines: Sequence[str]) -> str:
-    return sha256("\n".join(sorted(lines)).encode()).hexdigest()
+@dataclass(frozen=True)
+class Bar:
+    """One signal, drawn. Lengths are in the SVG's units, as text: templates must not put commas into them."""
+
+    name: str
+    policy_code: str
+    score: str
+    length: str
+    tick: str
+    over: bool
+    model: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the case's portrait."""
+
+    name: str
+    value: str
+
+
+def bars(screening: Screening | None) -> list[Bar]:
+    """The signals of a screening, those over their threshold first, then the highest."""
+    if screening is None:
+        return []
+    drawn = [_bar(signal) for signal in screening.signals.all()]
+    return sorted(drawn, key=lambda bar: (not bar.over, -float(bar.length), bar.name))
+
+
+def _bar(signal: Any) -> Bar:
+    threshold = signal.threshold
+    missing = signal.score is None
+    return Bar(
+        name=signal.name,
+        policy_code=signal.policy_code,
+        score=signal.fault if missing else f"{signal.score:.2f}",
+        length=f"{0 if missing else LENGTH * min(max(signal.score, 0), 1):.1f}",
+        tick="" if threshold is None else f"{LENGTH * min(max(threshold, 0), 1):.1f}",
+        # A score that is no number counts as over: it asked for a person.
+        over=missing or (threshold is not None and signal.score >= threshold),
+        model=f"{signal.model} {signal.version[:12]}",
+    )
+
+
+def portrait(case: Case) -> list[Fact]:
+    """The facts that a moderator needs, each in a word."""
+    evidence = case.evidence
+    facts = [Fact("Model", str(evidence.get("model", "")))]
+    if case.subject != Case.Subject.PROMPT:
+        facts += [
+            Fact("Drawn", f"{evidence.get('width')} × {evidence.get('height')}"),
+            Fact("Released as", f"{evidence.get('release_width')} × {evidence.get('release_height')}"),
+            Fact("Seed", str(evidence.get("seed", ""))),
+            Fact("Original", str(evidence.get("original_sha256", ""))[:16]),
+        ]
+    if case.derivative_sha256:
+        facts.append(Fact("For release", case.derivative_sha256[:16]))
+        facts.append(Fact("They differ by", f"{case.derivative_distance} of 64 bits"))
+    return [fact for fact in facts if fact.value]
