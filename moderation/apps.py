@@ -7,4 +7,10 @@ class ModerationConfig(AppConfig):
     name = "moderation"
 
     def ready(self) -> None:
-        from moderation import checks  # noqa: F401  (registers the check of the policies)
+        from journal import evidence
+        from moderation import (
+            audit,
+            checks,  # noqa: F401  (registers the check of the policies)
+        )
+
+        evidence.register("moderation.signals", audit.signals)

@@ -12,8 +12,9 @@ from django.db import connection
 from billing import sweep as billing
 from generation import sweep as generation
 from journal.beats import beat_in_background, forget_dead
+from journal.heads import HeadFile
 from journal.idempotency import forget_old
-from journal.seal import HeadFile, seal_new_lines
+from journal.seal import seal_new_lines
 from moderation import sweep as moderation
 
 log = logging.getLogger("sweep")

@@ -1,0 +1,96 @@
+"""What lies behind the chain: signals that decisions rest on, rows put in past a trigger, lines nobody sealed."""
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from journal import evidence
+from journal.heads import HeadFile
+from journal.models import AppendOnly, Line
+from journal.seal import seal_new_lines, verify
+from moderation.models import Decision, Screening, Signal
+from tests import path
+from tests.people import cast
+
+
+@pytest.fixture
+def head(fresh_database: str) -> HeadFile:
+    """Two jobs that were screened, one of them held, and everything sealed."""
+    people = cast()
+    path.submit(people.alice, "verdict:review a doubtful apple")
+    path.submit(people.alice, "a red apple")
+    path.work()
+    head = HeadFile(settings.AUDIT_HEAD_FILE)
+    seal_new_lines(head)
+    assert Signal.objects.exists()
+    assert findings(head) == []
+    return head
+
+
+def findings(head: HeadFile) -> list[str]:
+    return [f"{finding.place}: {finding.what}" for finding in verify(head)]
+
+
+def tamper(owner: Any, sql: str, *tables: str) -> None:
+    """As the owner, with every trigger of these tables switched off."""
+    for table in tables:
+        owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    owner.execute(sql)
+    for table in tables:
+        owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE moderation_signal SET score = score + 0.01 WHERE id = (SELECT max(id) FROM moderation_signal)",
+        "DELETE FROM moderation_signal WHERE id = (SELECT max(id) FROM moderation_signal)",
+        "INSERT INTO moderation_signal (screening_id, name, score, fault, model, version, policy_code) "
+        "SELECT screening_id, 'new', 0, '', model, version, '' FROM moderation_signal ORDER BY id DESC LIMIT 1",
+    ],
+    ids=["edited", "removed", "added"],
+)
+def test_signals_that_changed_are_found(head: HeadFile, as_owner: Any, sql: str) -> None:
+    tamper(as_owner, sql, "moderation_signal")
+    assert [line.split(" ")[0] for line in findings(head)] == ["moderation_screening", "moderation_decision"]
+
+
+def test_signals_changed_together_with_their_screening_differ_from_the_decision(head: HeadFile, as_owner: Any) -> None:
+    screening = Screening.objects.exclude(signals_sha256="").latest("pk")
+    tamper(
+        as_owner,
+        f"DELETE FROM moderation_signal WHERE screening_id = {screening.pk};"
+        f"UPDATE moderation_screening SET signals_sha256 = '' WHERE id = {screening.pk}",
+        "moderation_signal",
+        "moderation_screening",
+    )
+    decision = Decision.objects.get(screening=screening)
+    assert findings(head) == [f"moderation_decision {decision.pk}: rests on other signals than it names"]
+
+
+def test_a_room_registers_what_it_alone_can_check(head: HeadFile) -> None:
+    assert "moderation.signals" in evidence.names()
+
+
+def test_lines_that_nobody_seals_are_found(head: HeadFile, as_owner: Any) -> None:
+    path.submit(Decision.objects.first().case.person, "a green pear")  # type: ignore[union-attr]
+    path.work()
+    assert findings(head) == []
+    tamper(as_owner, "UPDATE journal_line SET written_at = now() - interval '61 s' WHERE seq IS NULL", "journal_line")
+    waiting = Line.objects.filter(seq__isnull=True).count()
+    assert any(f"and {waiting - 1} others have no seal after a minute" in line for line in findings(head))
+    seal_new_lines(head)
+    assert findings(head) == []
+
+
+def test_a_table_that_no_line_names_is_compared_too(head: HeadFile, as_owner: Any) -> None:
+    assert "billing_debt" in AppendOnly.tables()
+    assert not Line.objects.filter(source="billing_debt").exists()
+    tamper(
+        as_owner,
+        "INSERT INTO billing_debt (account_id, allowed, reason, created_at) "
+        "SELECT id, 5, 'nobody knows', now() FROM billing_account WHERE kind = 'available' LIMIT 1",
+        "billing_debt",
+    )
+    assert [line.partition(": ")[2] for line in findings(head)] == ["has no audit line: it was put in past the trigger"]
