@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from journal.events import announce
-from journal.models import append_only
+from journal.models import AppendOnly, append_only
 from journal.transactions import require_transaction
 from moderation.models import Case
 
@@ -332,7 +332,7 @@ class Turn(models.Model):
         ]
 
 
-class RefusedAttempt(models.Model):
+class RefusedAttempt(AppendOnly):
     """A request whose prompt was refused at once: there is no job and no hold, but it is remembered."""
 
     id = models.BigAutoField(primary_key=True)
@@ -345,6 +345,5 @@ class RefusedAttempt(models.Model):
     salt = models.CharField(max_length=32)
     at = models.DateTimeField(default=timezone.now)
 
-    class Meta:
+    class Meta(AppendOnly.Meta):
         indexes: ClassVar = [models.Index(fields=["person", "-at"], name="attempt_of_person")]
-        triggers: ClassVar = append_only()

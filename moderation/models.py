@@ -350,7 +350,7 @@ class Freeze(models.Model):
         triggers: ClassVar = [pgtrigger.Protect(name="freeze_no_delete", operation=pgtrigger.Delete)]
 
 
-class Look(models.Model):
+class Look(AppendOnly):
     """A moderator was shown an original that was not released."""
 
     id = models.BigAutoField(primary_key=True)
@@ -358,6 +358,5 @@ class Look(models.Model):
     moderator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     at = models.DateTimeField(default=timezone.now)
 
-    class Meta:
+    class Meta(AppendOnly.Meta):
         indexes: ClassVar = [models.Index(fields=["moderator", "-at"], name="look_of_moderator")]
-        triggers: ClassVar = append_only()

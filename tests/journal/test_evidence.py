@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 
+from generation.actions.jobs import PromptRefused
+from generation.models import RefusedAttempt
 from journal import evidence
 from journal.heads import HeadFile
 from journal.models import AppendOnly, Line
 from journal.seal import seal_new_lines, verify
-from moderation.models import Decision, Screening, Signal
+from moderation.models import Case, Decision, Look, Screening, Signal
 from tests import path
 from tests.people import cast
 
@@ -67,6 +70,48 @@ def test_signals_changed_together_with_their_screening_differ_from_the_decision(
     )
     decision = Decision.objects.get(screening=screening)
     assert findings(head) == [f"moderation_decision {decision.pk}: rests on other signals than it names"]
+
+
+def test_looks_and_refused_attempts_are_kept_as_well(head: HeadFile, as_owner: Any) -> None:
+    case = Case.objects.get(state="in_review")
+    look = Look.objects.create(case=case, moderator=case.person)
+    with pytest.raises(PromptRefused):
+        path.submit(case.person, "a naked child")
+    attempt = RefusedAttempt.objects.get()
+    assert findings(head) == []
+    tamper(
+        as_owner,
+        "DELETE FROM moderation_look; UPDATE generation_refusedattempt SET policy_code = 'none'",
+        "moderation_look",
+        "generation_refusedattempt",
+    )
+    assert findings(head) == [
+        f"generation_refusedattempt {attempt.pk}: was edited",
+        f"moderation_look {look.pk}: was removed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("app", "before", "after", "table"),
+    [
+        ("moderation", "0002_each_block_by_itself", "0003_looks_are_audited", "moderation_look"),
+        ("generation", "0002_fair_line", "0003_refused_attempts_are_audited", "generation_refusedattempt"),
+    ],
+)
+def test_what_was_written_before_it_was_audited_gets_its_lines(
+    head: HeadFile, as_owner: Any, app: str, before: str, after: str, table: str
+) -> None:
+    call_command("migrate", app, before, database="owner", verbosity=0)
+    case = Case.objects.get(state="in_review")
+    Look.objects.create(case=case, moderator=case.person)
+    with pytest.raises(PromptRefused):
+        path.submit(case.person, "a naked child")
+    assert not Line.objects.filter(source=table).exists()
+    for _ in range(2):
+        call_command("migrate", app, after, database="owner", verbosity=0)
+        assert Line.objects.filter(source=table).count() == 1
+        assert findings(head) == []
+        call_command("migrate", app, before, database="owner", verbosity=0)
 
 
 def test_a_room_registers_what_it_alone_can_check(head: HeadFile) -> None:
