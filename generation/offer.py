@@ -94,7 +94,7 @@ def check(
     return Order(
         card=card,
         prompt=_prompt("prompt", prompt, required=True),
-        negative_prompt=_prompt("negative_prompt", negative_prompt or "", required=False),
+        negative_prompt=_prompt("negative_prompt", "" if negative_prompt is None else negative_prompt, required=False),
         width=width,
         height=height,
         n=_whole("n", n, 1, card.n_max),

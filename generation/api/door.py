@@ -1,6 +1,7 @@
 """The HTTP API: OpenAI's images, and jobs, models and credits beside it."""
 
 import json
+import logging
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -16,6 +17,8 @@ from accounts import keys
 from accounts.models import User
 from generation.api import images, jobs
 from generation.api.errors import ERRORS, ApiError, as_api_error
+
+log = logging.getLogger(__name__)
 
 
 def _person_for(secret: str) -> User | None:
@@ -104,6 +107,13 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         else f"{param}: {first.get('msg', 'is not valid')}"
     )
     return ApiError(400, "invalid_value", message, param=param).response()
+
+
+@api.exception_handler(Exception)
+def _ours(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    sentence = "Something went wrong on our side. It was noted; try again in a moment."
+    return ApiError(500, "server_error", sentence, kind="server_error").response()
 
 
 @api.exception_handler(HttpError)

@@ -1,6 +1,7 @@
 """`POST /v1/images/generations`, as OpenAI's clients call it: it waits for the pictures."""
 
 import base64
+from collections.abc import Collection
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,7 +13,7 @@ from ninja import Router
 from accounts.models import User
 from generation.actions import jobs as verbs
 from generation.api.errors import ApiError
-from generation.api.shapes import ImagesIn, MediumOut, medium_out
+from generation.api.shapes import SUBMIT_ERRORS, ErrorOut, ImagesIn, MediumOut, medium_out
 from generation.follow import until
 from generation.models import Job, Medium
 from generation.offer import BadOrder, Order, check
@@ -31,7 +32,7 @@ TAKEN_AS_IS = {
 FORMATS = {None: "url", "url": "url", "b64_json": "b64_json"}
 
 
-@router.post("/images/generations", summary="Draw pictures and wait for them")
+@router.post("/images/generations", response={200: dict[str, Any], SUBMIT_ERRORS: ErrorOut}, summary="Draw and wait")
 async def generate(request: HttpRequest, body: ImagesIn) -> Any:
     """Answers when nothing is pending: what was released, in order; the rest is named in `vaglio`."""
     person: User = request.auth  # type: ignore[attr-defined]
@@ -90,11 +91,16 @@ def _is_answerable(seen: tuple[Job, list[Medium]]) -> bool:
 
 def _format(body: ImagesIn) -> str:
     for name, known in TAKEN_AS_IS.items():
-        if getattr(body, name) not in known:
+        if not _is_one_of(getattr(body, name), known):
             raise BadOrder(name, f"{name} can be {', '.join(sorted(v for v in known if v))} here, or left out.")
-    if body.response_format not in FORMATS:
+    if not _is_one_of(body.response_format, FORMATS):
         raise BadOrder("response_format", "response_format is url or b64_json.")
     return FORMATS[body.response_format]
+
+
+def _is_one_of(value: Any, known: Collection[str | None]) -> bool:
+    """Whether it is one of these words; a list or an object is none, and cannot even be looked up."""
+    return value is None or (isinstance(value, str) and value in known)
 
 
 def _answer(seen: tuple[Job, list[Medium]], wanted: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db.models import Q
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from ninja import Router, Schema
 
@@ -15,11 +16,12 @@ from billing import ledger
 from generation.actions import jobs as verbs
 from generation.api.errors import ApiError
 from generation.api.images import closing, look, submit
-from generation.api.shapes import JobOut, OrderIn, job_out
+from generation.api.shapes import READ_ERRORS, SUBMIT_ERRORS, ErrorOut, JobOut, OrderIn, job_out
 from generation.follow import hub, read, until
 from generation.models import Job
 from generation.offer import cards, check
 
+LISTED = {200: dict[str, Any], READ_ERRORS: ErrorOut}
 router = Router(tags=["jobs"])
 
 MOST_LISTED = 100
@@ -41,7 +43,7 @@ def _own(person: User, job_id: UUID) -> Job:
     return job
 
 
-@router.post("/jobs", response={201: JobOut}, summary="Submit a job")
+@router.post("/jobs", response={201: JobOut, SUBMIT_ERRORS: ErrorOut}, summary="Submit a job")
 async def create(request: HttpRequest, body: OrderIn) -> Any:
     """Answers as soon as the prompt was judged, and after a moment in any case."""
     person: User = request.auth  # type: ignore[attr-defined]
@@ -55,14 +57,14 @@ async def create(request: HttpRequest, body: OrderIn) -> Any:
     return 201, await read(lambda: job_out(*look(job)))
 
 
-@router.post("/jobs/quote", response=QuoteOut, summary="What would it cost?")
+@router.post("/jobs/quote", response={200: QuoteOut, READ_ERRORS: ErrorOut}, summary="What would it cost?")
 async def quote(request: HttpRequest, body: OrderIn) -> Any:
     """The same check and the same price as submitting."""
     order = check(**body.order_fields())
     return QuoteOut(price=order.price, unit_price=order.card.price, n=order.n)
 
 
-@router.get("/jobs", summary="Your jobs, newest first")
+@router.get("/jobs", response=LISTED, summary="Your jobs, newest first")
 async def listing(request: HttpRequest, limit: int = 20, before: UUID | None = None) -> Any:
     """At most 100 at a time; `before` is the id of the last one seen."""
     person: User = request.auth  # type: ignore[attr-defined]
@@ -73,7 +75,8 @@ async def listing(request: HttpRequest, limit: int = 20, before: UUID | None = N
         jobs = Job.objects.of(person).order_by("-created_at", "id").prefetch_related("media__case")
         if before is not None:
             last = _own(person, before)
-            jobs = jobs.filter(created_at__lt=last.created_at)
+            older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__gt=last.id)
+            jobs = jobs.filter(older)
         found = list(jobs[: limit + 1])
         return {
             "object": "list",
@@ -84,13 +87,13 @@ async def listing(request: HttpRequest, limit: int = 20, before: UUID | None = N
     return await sync_to_async(closing)(page)
 
 
-@router.get("/jobs/{uuid:job_id}", response=JobOut, summary="One job")
+@router.get("/jobs/{uuid:job_id}", response={200: JobOut, READ_ERRORS: ErrorOut}, summary="One job")
 async def retrieve(request: HttpRequest, job_id: UUID) -> Any:
     person: User = request.auth  # type: ignore[attr-defined]
     return await sync_to_async(closing)(lambda: job_out(_own(person, job_id)))
 
 
-@router.delete("/jobs/{uuid:job_id}", response=JobOut, summary="Cancel a job")
+@router.delete("/jobs/{uuid:job_id}", response={200: JobOut, READ_ERRORS: ErrorOut}, summary="Cancel a job")
 async def cancel(request: HttpRequest, job_id: UUID) -> Any:
     """Stops it wherever it is. Cancelling again, or when it is done, changes nothing and says how it stands."""
     person: User = request.auth  # type: ignore[attr-defined]
@@ -137,7 +140,12 @@ async def _stream(job: Job) -> AsyncIterator[bytes]:
                     yield b": still here\n\n"
 
 
-@router.get("/models", tags=["catalogue"], summary="What can be drawn with")
+@router.get(
+    "/models",
+    response=LISTED,
+    tags=["catalogue"],
+    summary="What can be drawn with",
+)
 async def models(request: HttpRequest) -> Any:
     """OpenAI's list, with sizes, limits, licence and price beside."""
     return {
@@ -164,7 +172,7 @@ async def models(request: HttpRequest) -> Any:
     }
 
 
-@router.get("/models/{name}", tags=["catalogue"], summary="One model")
+@router.get("/models/{name}", response=LISTED, tags=["catalogue"], summary="One model")
 async def model(request: HttpRequest, name: str) -> Any:
     listed = (await models(request))["data"]
     for card in listed:
@@ -173,7 +181,7 @@ async def model(request: HttpRequest, name: str) -> Any:
     raise ApiError(404, "model_not_found", f"There is no model {name[:64]!r}.", param="model")
 
 
-@router.get("/credits", tags=["credits"], summary="What you can spend")
+@router.get("/credits", response=LISTED, tags=["credits"], summary="What you can spend")
 async def credits(request: HttpRequest) -> Any:
     """Credits that can be spent, credits set aside for open jobs, and what expires when."""
     person: User = request.auth  # type: ignore[attr-defined]

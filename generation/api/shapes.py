@@ -5,23 +5,29 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
-from ninja import Schema
+from ninja import Field, Schema
 
 from generation.addresses import signed_path
 from generation.models import Job, Medium
+from generation.offer import LONGEST_PROMPT
+
+
+def _said(kind: str, what: str, default: Any = None, **more: Any) -> Any:
+    """A field that any value reaches, so that a wrong one gets a sentence of ours; documented as what it should be."""
+    return Field(default, description=what, json_schema_extra={"type": kind, **more})
 
 
 class OrderIn(Schema, extra="forbid"):
     """A request for pictures. Values are checked one by one, so that each error names its field."""
 
-    prompt: Any = None
-    negative_prompt: Any = ""
-    model: Any = None
-    size: Any = None
-    n: Any = 1
-    steps: Any = None
-    guidance_scale: Any = None
-    seed: Any = None
+    prompt: Any = _said("string", "What to draw.", maxLength=LONGEST_PROMPT, example="a red apple on blue")
+    negative_prompt: Any = _said("string", "What should not be in it.", "", maxLength=LONGEST_PROMPT)
+    model: Any = _said("string", "One of `GET /v1/models`; the house's first when left out.")
+    size: Any = _said("string", "One of the model's sizes, like 512x512.", example="512x512")
+    n: Any = _said("integer", "How many pictures.", 1, minimum=1)
+    steps: Any = _said("integer", "Denoising steps; the model's default when left out.", minimum=1)
+    guidance_scale: Any = _said("number", "How closely the words are followed; the model's default when left out.")
+    seed: Any = _said("integer", "The same words and seed give the same picture.", minimum=0)
 
     def order_fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OrderIn.model_fields}
@@ -30,13 +36,33 @@ class OrderIn(Schema, extra="forbid"):
 class ImagesIn(OrderIn, extra="forbid"):
     """OpenAI's images.generate, with Vaglio's own fields beside."""
 
-    response_format: Any = None
-    quality: Any = None
-    style: Any = None
-    background: Any = None
-    moderation: Any = None
-    output_format: Any = None
-    user: Any = None
+    response_format: Any = _said("string", "`url`, which ends after five minutes, or `b64_json`.", "url")
+    quality: Any = _said("string", "`auto` or `standard`.")
+    style: Any = _said("string", "`natural` or `vivid`; both are drawn alike.")
+    background: Any = _said("string", "`auto` or `opaque`.")
+    moderation: Any = _said("string", "`auto`; the gate cannot be lowered.")
+    output_format: Any = _said("string", "`png`.")
+    user: Any = _said("string", "A name of your own for whom this is; not kept.")
+
+
+class ErrorBody(Schema):
+    """`code` is for programs, `message` for people; `param` names the field that is wrong."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str
+    vaglio: dict[str, Any] | None = None
+
+
+class ErrorOut(Schema):
+    """An error in the shape that OpenAI's clients read."""
+
+    error: ErrorBody
+
+
+READ_ERRORS = frozenset({400, 401, 404, 405})
+SUBMIT_ERRORS = READ_ERRORS | {402, 403, 409, 415, 429, 503, 504}
 
 
 class MediumOut(Schema):

@@ -15,6 +15,7 @@ import pytest
 from django.db import connections
 from PIL import Image
 
+from generation.api.shapes import ImagesIn
 from generation.models import Job, RefusedAttempt
 from tests.path import until
 
@@ -226,6 +227,22 @@ def test_bad_input_gets_a_sentence(http: httpx.Client, name: str) -> None:
     error = answer.json()["error"]
     assert error["param"] == field
     assert len(error["message"]) > 10
+
+
+@pytest.mark.parametrize("name", sorted(set(ImagesIn.model_fields) - {"user"}))
+@pytest.mark.parametrize("value", [[], {}, [{}], {"a": [1]}, True], ids=repr)
+def test_no_field_takes_what_is_no_value(http: httpx.Client, name: str, value: Any) -> None:
+    answer = http.post("/v1/images/generations", json={"prompt": "a red apple"} | {name: value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name), answer.text
+
+
+def test_the_document_names_every_error_that_comes(http: httpx.Client) -> None:
+    paths = http.get("/v1/openapi.json").json()["paths"]
+    submit = paths["/v1/jobs"]["post"]
+    assert {"201", "400", "401", "402", "403", "409", "415", "429", "503"} <= set(submit["responses"])
+    order = http.get("/v1/openapi.json").json()["components"]["schemas"]["OrderIn"]["properties"]
+    assert order["n"]["type"] == "integer"
+    assert all(field["description"] for field in order.values())
 
 
 @pytest.mark.parametrize(
