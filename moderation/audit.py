@@ -22,11 +22,10 @@ def signals() -> Iterator[Finding]:
     while batch := list(Screening.objects.filter(pk__gt=last).order_by("pk")[:AT_ONCE]):
         last = batch[-1].pk
         lines: dict[int, list[str]] = defaultdict(list)
-        for pk, *parts, score in Signal.objects.filter(screening__in=batch).values_list(
-            "screening_id", "name", "fault", "model", "version", "score"
+        for pk, name, score, fault, model, version in Signal.objects.filter(screening__in=batch).values_list(
+            "screening_id", "name", "score", "fault", "model", "version"
         ):
-            name, *rest = parts
-            lines[pk].append("|".join([name, repr(score), *rest]))
+            lines[pk].append(f"{name}|{score!r}|{fault}|{model}|{version}")
         named: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for pk, decision, digest in Decision.objects.filter(screening__in=batch).values_list(
             "screening_id", "pk", "signals_sha256"
