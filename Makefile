@@ -20,7 +20,7 @@ test: environment browser
 	cd "$(ROOT)" && "$(BIN)/python" -m pytest
 
 check: environment
-	cd "$(ROOT)" && "$(BIN)/ruff" check .
+	cd "$(ROOT)" && "$(BIN)/ruff" check --no-cache .
 	cd "$(ROOT)" && "$(BIN)/ruff" format --check .
 	cd "$(ROOT)" && env $(CHECK_ENV) "$(BIN)/mypy" .
 	cd "$(ROOT)" && "$(BIN)/lint-imports"
@@ -36,7 +36,7 @@ bench: environment
 	cd "$(ROOT)" && "$(BIN)/python" -m benchmarks
 
 format: environment
-	cd "$(ROOT)" && "$(BIN)/ruff" check --fix .
+	cd "$(ROOT)" && "$(BIN)/ruff" check --no-cache --fix .
 	cd "$(ROOT)" && "$(BIN)/ruff" format .
 
 browser:

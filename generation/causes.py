@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from billing.causes import Explanation
 from django.urls import reverse
 
+from billing.causes import Explanation
 from generation.models import Medium
 
 WORDS = {
