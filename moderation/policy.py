@@ -241,7 +241,7 @@ class _Reader:
         threshold = Threshold(
             signal=self.text(row, "signal", prefix),
             model=self.text(row, "model", prefix),
-            version=self.text(row, "version", prefix) if "version" in row else "",
+            version=self.text(row, "version", prefix),
             subjects=subjects,
             review=self.number(row, "review", prefix, 0, 1),
             block=self.number(row, "block", prefix, 0, 1) if "block" in row else None,

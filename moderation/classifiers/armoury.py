@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 # A picture whose brightest and darkest value lie closer than this (of 255) shows nothing that could be judged.
 LEAST_SPREAD = 2
 
+# Known to be sound: classifiers that fail over these are broken.
+SAMPLE_PROMPT = ("a red apple", "")
+
+
+def sample_picture() -> "Image.Image":
+    """A ramp from black to white, of 64 x 64 pixels."""
+    from PIL import Image
+
+    return Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+
 
 class Armoury:
     """The classifiers of this process. Made by `load` only, so that one which is missing is never overlooked."""

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,11 +37,10 @@ class Batch:
     cases: Sequence[Case]
 
 
-def claim(worker: str, *, but: Collection[int] = ()) -> Batch | None:
+def claim(worker: str) -> Batch | None:
     """Take the oldest waiting cases of one kind: prompts first. None when nothing waits.
 
     A case that was tried before is taken alone, so that one which kills its process costs its neighbours nothing.
-    `but`: cases to leave for the moment.
     The sieves of other processes skip what we lock. Costs one index look-up per kind.
     """
     token = uuid.uuid4()
@@ -49,7 +48,6 @@ def claim(worker: str, *, but: Collection[int] = ()) -> Batch | None:
         for subject, size in BATCH.items():
             waiting = (
                 Case.objects.ready()
-                .exclude(pk__in=but)
                 .filter(subject=subject, attempts__lt=settings.MOST_ATTEMPTS)
                 .order_by("opened_at", "id")
                 .select_for_update(skip_locked=True, of=("self",))

@@ -16,7 +16,7 @@ from journal.failpoints import failpoint
 from journal.transactions import step
 from moderation import derivative, sweep
 from moderation.actions import CannotRelease, CaseTaken, Ruling, clear, hold, refuse
-from moderation.classifiers.armoury import Armoury
+from moderation.classifiers.armoury import SAMPLE_PROMPT, Armoury, sample_picture
 from moderation.derivative import Derivative
 from moderation.models import Case, Decision, Screening
 from moderation.models import Signal as SignalRow
@@ -50,7 +50,7 @@ def screen_waiting(armoury: Armoury, worker: str) -> int:
     moved, sieve = 0, _Sieve(armoury)
     end = time.monotonic() + settings.SHIFT_SECONDS
     try:
-        while batch := claim(worker, but=sieve.chokes) or claim(worker):
+        while batch := claim(worker):
             with beating(batch):
                 moved += sieve.run(batch)
             if time.monotonic() >= end:
@@ -62,63 +62,61 @@ def screen_waiting(armoury: Armoury, worker: str) -> int:
 
 
 class _Sieve:
-    """The sieve for one shift. `chokes` remembers which cases failed in a row, each alone, for no known reason.
-
-    One is put aside until another was tried: if that fails too, it is neither's fault.
-    """
+    """The sieve for one shift."""
 
     def __init__(self, armoury: Armoury) -> None:
         self.armoury = armoury
         self.batch: Batch
-        self.chokes: set[int] = set()
 
     def run(self, batch: Batch) -> int:
         """Screen a batch. Returns how many cases were decided or held. Raises MachineryFault, all put back."""
         self.batch = batch
+        moved, waiting = 0, []
         try:
-            return self._run()
+            for case in batch.cases:
+                try:
+                    waiting.append((case, _subject(case)))
+                except Unreadable as fault:
+                    moved += self.failed(case, str(fault))
+            return moved + self.screen(waiting)
         except (MachineryFault, *_MACHINERY) as fault:
             for case in batch.cases:
                 put_back(case, batch.token, counted=False)
             raise MachineryFault(f"{type(fault).__name__}: {fault}") from fault
 
-    def _run(self) -> int:
-        waiting: list[tuple[Case, Subject]] = []
-        moved = 0
-        for case in self.batch.cases:
-            try:
-                waiting.append((case, _subject(case)))
-            except Unreadable as fault:
-                moved += self.failed(case, str(fault))
-        while waiting:
-            try:
-                found = self.classify([subject for _, subject in waiting])
-            except ItemFault as fault:
-                # The others go on without it, at once.
-                case, subject = waiting.pop(fault.index)
-                moved += self.failed(case, fault.why, subject)
-                continue
-            except (MachineryFault, *_MACHINERY):
-                raise
-            except Exception as error:
-                if "CUDA" in str(error):
-                    raise MachineryFault(str(error)) from error
-                # Not one of the faults we know: whose it is shows when each is screened alone.
-                log.exception("screening of %d cases failed", len(waiting))
-                if len(waiting) > 1:
-                    self.put_all_back(waiting)
-                    break
-                case, subject = waiting[0]
-                self.chokes.add(case.pk)
-                if len(self.chokes) > 1:
-                    raise MachineryFault(f"{len(self.chokes)} cases failed in a row, each alone: {error}") from error
-                moved += self.failed(case, f"{type(error).__name__}: {error}", subject)
-                break
-            self.chokes.clear()
-            for (case, subject), signals in zip(waiting, found, strict=True):
-                moved += self.decide(case, subject, signals)
-            break
-        return moved
+    def screen(self, waiting: Sequence[tuple[Case, Subject]]) -> int:
+        """Screen these together; if one chokes the classifiers, each by itself."""
+        if not waiting:
+            return 0
+        try:
+            found = self.classify([subject for _, subject in waiting])
+        except ItemFault as fault:
+            # The others go on without it, at once.
+            case, subject = waiting[fault.index]
+            others = [*waiting[: fault.index], *waiting[fault.index + 1 :]]
+            return self.failed(case, fault.why, subject) + self.screen(others)
+        except (MachineryFault, *_MACHINERY):
+            raise
+        except Exception as error:
+            # Not a fault that we know. Whose it is, a harmless sample tells.
+            self.check_sample(error)
+            log.exception("screening of %d cases failed", len(waiting))
+            if len(waiting) > 1:
+                return sum(self.screen([one]) for one in waiting)
+            case, subject = waiting[0]
+            return self.failed(case, f"{type(error).__name__}: {error}", subject)
+        return sum(self.decide(case, subject, signals) for (case, subject), signals in zip(waiting, found, strict=True))
+
+    def check_sample(self, error: Exception) -> None:
+        """Raises MachineryFault if the classifiers fail over what is known to be sound as well."""
+        try:
+            if self.batch.subject == Case.Subject.PROMPT:
+                self.armoury.screen_prompts([SAMPLE_PROMPT])
+            else:
+                self.armoury.screen_pictures([sample_picture()])
+        except Exception as again:
+            log.exception("the classifiers fail over a harmless sample as well")
+            raise MachineryFault(f"{type(again).__name__}: {again}") from error
 
     def classify(self, subjects: Sequence[Subject]) -> list[list[Signal]]:
         """Every classifier over every subject."""
@@ -244,10 +242,6 @@ class _Sieve:
             log.exception("no file for release could be made of case %s", case.pk)
             return {}
         return made.fields() if made is not None and made.is_faithful else {}
-
-    def put_all_back(self, waiting: Sequence[tuple[Case, Subject]]) -> None:
-        for case, _ in waiting:
-            put_back(case, self.batch.token, counted=True)
 
     def still_ours(self, case: Case) -> None:
         """Lock the case if our lease on it stands. Raises CaseTaken."""

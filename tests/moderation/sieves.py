@@ -29,6 +29,7 @@ class Faults:
     silent: bool = False
     version: str = ""
     raises: Exception | None = None
+    raises_over: str = ""
     item_fault: bool = False
     machinery_fault: bool = False
     one_answer_less: bool = False
@@ -49,6 +50,10 @@ class FaultyArmoury:
         return self._spoil(self.sound.screen_prompts(prompts))
 
     def screen_pictures(self, pictures: Sequence[Image.Image]) -> list[list[Signal]]:
+        if self.faults.raises and self.faults.raises_over:
+            if any(picture.getpixel((0, 0)) == COLOURS[self.faults.raises_over] for picture in pictures):
+                raise self.faults.raises
+            return self.sound.screen_pictures(pictures)
         return self._spoil(self.sound.screen_pictures(pictures))
 
     def _spoil(self, answers: list[list[Signal]]) -> list[list[Signal]]:
