@@ -43,8 +43,10 @@ def main_colour_of(picture: np.ndarray) -> str:
     return NAMES[int((others if others.sum() > 0.04 * counts.sum() else counts).argmax())]
 
 
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """How often a sought picture scores above a harmless one."""
+def auc(positive: np.ndarray, negative: np.ndarray) -> float | None:
+    """How often a sought picture scores above a harmless one. None where there is no pair."""
+    if not len(positive) or not len(negative):
+        return None
     return float((positive[:, None] > negative[None]).mean() + 0.5 * (positive[:, None] == negative[None]).mean())
 
 
@@ -74,7 +76,7 @@ def zero_shot(eyes: Clip, pictures: list[Image.Image], words: list[str]) -> dict
     look-alikes and everyday words, softmax, the sought share summed."""
     seen = eyes.pictures(pictures)
     report: dict[str, Any] = {}
-    scale = float(eyes.model.logit_scale.exp())
+    scale = float(eyes.model.logit_scale.detach().exp())
     for policy, things in SOUGHT.items():
         sought = [thing.word for thing in things]
         alike = [thing.word for thing in LOOK_ALIKES[policy]]
@@ -86,6 +88,9 @@ def zero_shot(eyes: Clip, pictures: list[Image.Image], words: list[str]) -> dict
             "alike": np.array([s for s, w in zip(share, words, strict=True) if w in alike]),
             "rest": np.array([s for s, w in zip(share, words, strict=True) if w not in sought]),
         }
+        if not len(of["sought"]):
+            report[policy] = {"pictures": 0}
+            continue
         report[policy] = {
             "pictures": len(of["sought"]),
             "auc_look_alikes": auc(of["sought"], of["alike"]),

@@ -219,7 +219,7 @@ def collect(house: PolicySet, scenes: Scenes, *, painter: bool) -> tuple[list[Se
         drawn("learnt combinations, drawn anew", sought + harmless[1800:2600], 3),
     ]
     if painter:
-        asked = sought[:96] + harmless[:304]
+        asked = sought[:192] + harmless[:1008]
         painted = painted_pictures(asked, seed=4)
         to_fit.append(seen("painted", asked[::2], painted[::2]))
         to_check.append(seen("painted", asked[1::2], painted[1::2]))
