@@ -86,7 +86,8 @@ def ensure_base() -> None:
 
 def build(tool: str, image: str) -> None:
     """Build one image. The host's certificates go along, for networks that have some of their own."""
-    verb = ("buildah", "bud", "--layers", "--format", "docker") if tool == "buildah" else (tool, "build")
+    # Without its cache of layers: buildah does not find a stage to lend files from when that stage was cached.
+    verb = ("buildah", "bud", "--layers=false", "--format", "docker") if tool == "buildah" else (tool, "build")
     options: list[str | Path] = ["--file", RECIPE, "--target", image, "--tag", f"vaglio-{image}"]
     options += ["--build-arg", f"TORCH_BACKEND={os.environ.get('TORCH_BACKEND', '')}"]
     if tool == "buildah":
