@@ -1,15 +1,14 @@
 """Draw a claimed batch and hand what came out to the sieve."""
 
 import logging
-import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 
 from generation import turns
@@ -20,6 +19,7 @@ from generation.offer import cards
 from generation.turns import Batch, line_up, lock_turn, requeue
 from journal import files
 from journal.failpoints import failpoint
+from journal.leases import renewing
 from journal.transactions import step
 from moderation.actions import open_case
 
@@ -53,37 +53,14 @@ class Lease:
             raise LeaseLost
         return self.ours
 
-    @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Renew in the background: one step of a large model may take longer than a lease.
-
-        But not for ever: after MOST_STEP_SECONDS without a step the call is taken for hung. The lease is left to end,
-        and `on_hang` is called.
-        """
-        stop = threading.Event()
-
-        def beat() -> None:
-            try:
-                while not stop.wait(settings.LEASE_SECONDS / 3):
-                    if time.monotonic() - self._stepped > settings.MOST_STEP_SECONDS:
-                        log.critical("batch %s made no step for %g s", self.batch.token, settings.MOST_STEP_SECONDS)
-                        self.on_hang()
-                        return
-                    try:
-                        turns.renew(self.batch.token)
-                    except Exception:
-                        log.exception("the lease of batch %s could not be renewed; trying again", self.batch.token)
-                        connection.close()
-            finally:
-                connection.close()
-
-        thread = threading.Thread(target=beat, name="lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    def beating(self) -> AbstractContextManager[None]:
+        """Renew in the background, unless no step comes for long."""
+        return renewing(
+            lambda: turns.renew(self.batch.token),
+            what=f"batch {self.batch.token}",
+            moved=lambda: self._stepped,
+            on_hang=self.on_hang,
+        )
 
 
 def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: None) -> bool:

@@ -1,25 +1,21 @@
 """Claim pending cases for one screening process, and give them back."""
 
-import logging
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
+from journal.leases import renewing
 from journal.transactions import step
 from moderation.models import Case, Screening
-
-log = logging.getLogger(__name__)
 
 # How many are screened together. Prompts cost little, and somebody waits for them.
 BATCH = {Case.Subject.PROMPT: 32, Case.Subject.UPLOAD: 8, Case.Subject.MEDIUM: 8}
@@ -72,35 +68,10 @@ def _lease_end() -> CombinedExpression:
     return Now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
-@contextmanager
-def beating(batch: Batch) -> Iterator[None]:
-    """Renew the lease of a batch in the background: the classifiers may take longer than it lasts.
-
-    But not for ever: after MOST_STEP_SECONDS they are taken for hung, and the lease is left to end.
-    """
-    stop, end = threading.Event(), time.monotonic() + settings.MOST_STEP_SECONDS
-
-    def beat() -> None:
-        try:
-            while not stop.wait(settings.LEASE_SECONDS / 3):
-                if time.monotonic() > end:
-                    log.critical("the classifiers have not answered for %g s", settings.MOST_STEP_SECONDS)
-                    return
-                try:
-                    renew(batch.token)
-                except Exception:
-                    log.exception("the lease of batch %s could not be renewed; trying again", batch.token)
-                    connection.close()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=beat, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def beating(batch: Batch) -> AbstractContextManager[None]:
+    """Renew the lease of a batch in the background: the classifiers may take longer than it lasts."""
+    began = time.monotonic()
+    return renewing(lambda: renew(batch.token), what=f"batch {batch.token}", moved=lambda: began)
 
 
 def renew(token: uuid.UUID) -> int:

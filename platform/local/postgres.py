@@ -247,7 +247,7 @@ def _seen_from_inside(folder: Path) -> Path:
     """Name `folder` for a server that was started in it.
 
     As root the server runs as `nobody`, who may not be able to walk to a folder below a closed one, such
-    as a checkout in /root; but it may stay where root has put it.
+    as a checkout in root's home; but it may stay where root has put it.
     """
     return folder if os.geteuid() else Path("/proc/self/cwd")
 
