@@ -1,5 +1,7 @@
 """What every page keeps: it answers, it has a name and a way in for the keyboard, and nothing inline runs in it."""
 
+import io
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,18 @@ def test_each_page_of_a_person_answers_them_and_sends_others_to_sign_in(people: 
         assert answer.status_code == 200, name
         assert_is_a_page(answer.content.decode())
         assert client.get(reverse(name)).status_code == 302, name
+
+
+def test_a_refused_page_is_one_line_of_the_log(people: People) -> None:
+    console = next(one for one in logging.getLogger().handlers if one.get_name() == "console")
+    assert isinstance(console, logging.StreamHandler)
+    said = io.StringIO()
+    before = console.setStream(said)
+    try:
+        assert as_person(people.alice).get(reverse("desk")).status_code == 403
+    finally:
+        console.setStream(before)
+    assert said.getvalue().splitlines() == ["WARNING django.request: Forbidden (Permission denied): /desk/"]
 
 
 def test_the_desk_is_in_the_bar_of_moderators_only(people: People) -> None:
