@@ -7,10 +7,12 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -112,7 +114,7 @@ class Demo:
 
     def environment(self, address: str) -> dict[str, str]:
         """Start the servers that the environment does not name, and return what the programs are to know."""
-        data = Path(os.environ.get("VAGLIO_DATA", self.folder / "data")).absolute()
+        data = Path(os.environ.get("VAGLIO_DATA", self.folder / data_name())).absolute()
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         env = {
             **os.environ,
@@ -193,9 +195,15 @@ class Demo:
 
     def forget_the_dead(self, env: dict[str, str]) -> None:
         """Strike out who was at work before: their last signs of life, still fresh, would make us ready too early."""
-        if "DATABASE_URL" not in os.environ:
-            with psycopg.connect(env["DATABASE_URL"]) as connection:
+        with psycopg.connect(env["DATABASE_URL"]) as connection:
+            if "DATABASE_URL" not in os.environ:
                 connection.execute("DELETE FROM journal_processbeat")
+                return
+            # Others may be at work on this database.
+            names = [name for (name,) in connection.execute("SELECT name FROM journal_processbeat")]
+            places = {name: name.partition("@")[2].rpartition(":") for name in names}
+            dead = [name for name, (host, _, pid) in places.items() if host == socket.gethostname() and _is_over(pid)]
+            connection.execute("DELETE FROM journal_processbeat WHERE name = ANY(%s)", [dead])
 
     def await_readiness(self, address: str) -> None:
         """Wait until a picture that is asked for would be drawn, naming what is missing now and then."""
@@ -264,6 +272,26 @@ def programs(env: dict[str, str], listening: int) -> list[Program]:
         Program("draw", [*celery, *alone, "-n", "draw@%h", "-Q", "draw", "-P", "prefork", "-c", "1"], env),
         Program("screen", [*celery, *alone, "-n", "screen@%h", "-Q", "screen", "-P", "solo"], env),
     ]
+
+
+def data_name() -> str:
+    """The folder of the files: one for each database, since their rows and the audit's heads belong together."""
+    if "DATABASE_URL" not in os.environ:
+        return "data"
+    parts = psycopg.conninfo.conninfo_to_dict(os.environ["DATABASE_URL"])
+    named = "|".join(str(parts.get(part, "")) for part in ("host", "port", "dbname"))
+    return f"data-{sha256(named.encode()).hexdigest()[:8]}"
+
+
+def _is_over(pid: str) -> bool:
+    """Whether no process of this machine has that number."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        return False
+    return False
 
 
 def _missing(host: str) -> list[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from journal.models import ProcessBeat
 from local import preflight
+from local.demo import Demo, data_name
 from local.preflight import Unable
 from local.supervisor import Program, Supervisor
 from local.voices import Voices
@@ -158,3 +160,28 @@ def test_no_program_outlives_a_killed_supervisor_not_even_a_child_of_celery(tmp_
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_until(lambda: not any(map(runs, below)), "The end of all of them")
+
+
+def test_on_a_database_of_others_only_our_own_dead_are_forgotten(fresh_database: str, tmp_path: Path) -> None:
+    """Their last signs of life would make the demo ready before anything can draw."""
+    over = subprocess.Popen([sys.executable, "-c", ""])
+    over.wait()
+    here = socket.gethostname()
+    ProcessBeat.beat(f"draw@{here}:{over.pid}", "draw")
+    alive = {f"draw@{here}:{os.getpid()}", f"draw@another-host:{over.pid}"}
+    for name in alive:
+        ProcessBeat.beat(name, "draw")
+    Demo(tmp_path).forget_the_dead({"DATABASE_URL": os.environ["DATABASE_URL"]})
+    assert set(ProcessBeat.objects.values_list("name", flat=True)) == alive
+
+
+def test_each_database_has_a_folder_of_files_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the audit's heads of one would be held against another."""
+    names = set()
+    for address in ("", "postgresql://app:old@db/one", "postgresql://app:new@db/one", "postgresql://app@db/two"):
+        if address:
+            monkeypatch.setenv("DATABASE_URL", address)
+        else:
+            monkeypatch.delenv("DATABASE_URL", raising=False)
+        names.add(data_name())
+    assert len(names) == 3
