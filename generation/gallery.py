@@ -7,7 +7,6 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
@@ -28,7 +27,6 @@ def _shown(person: User) -> MediumQuerySet:
     )
 
 
-@never_cache
 @login_required
 @require_safe
 def gallery(request: HttpRequest) -> HttpResponse:
@@ -36,7 +34,6 @@ def gallery(request: HttpRequest) -> HttpResponse:
     return _page(request, opened=None)
 
 
-@never_cache
 @login_required
 @require_safe
 def medium(request: HttpRequest, medium_id: UUID) -> HttpResponse:

@@ -10,7 +10,6 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
@@ -45,7 +44,6 @@ def person_of(request: HttpRequest) -> User:
     return request.user
 
 
-@never_cache
 @login_required
 @require_safe
 def studio(request: HttpRequest) -> HttpResponse:
@@ -107,7 +105,6 @@ def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-@never_cache
 @login_required
 @require_safe
 def quote(request: HttpRequest) -> HttpResponse:
@@ -151,7 +148,6 @@ def _status(error: Exception | None) -> int:
     return 200 if error is None else REFUSALS[type(error)]
 
 
-@never_cache
 @login_required
 @require_safe
 def card(request: HttpRequest, job_id: UUID) -> HttpResponse:
@@ -163,7 +159,6 @@ def card(request: HttpRequest, job_id: UUID) -> HttpResponse:
     return render(request, "generation/card.html", {"sight": sight, "is_news": sight.was(seen) != sight.job.state})
 
 
-@never_cache
 @login_required
 @require_safe
 def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
@@ -194,7 +189,6 @@ def cancellation(request: HttpRequest, job_id: UUID) -> HttpResponse:
     return redirect("job", job_id)
 
 
-@never_cache
 @login_required
 @require_safe
 def statement(request: HttpRequest, case_id: int) -> HttpResponse:

@@ -11,7 +11,6 @@ from django.db.models import Count, Min, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
@@ -32,7 +31,6 @@ def for_moderators(view: View) -> View:
     """Whoever may review cases; anyone else is sent to sign in, or refused."""
 
     @wraps(view)
-    @never_cache
     @login_required
     @permission_required("moderation.review_case", raise_exception=True)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

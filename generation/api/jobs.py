@@ -112,7 +112,6 @@ async def events(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
     person: User = request.auth  # type: ignore[attr-defined]
     job: Job = await sync_to_async(closing)(_own, person, job_id)
     answer = StreamingHttpResponse(_stream(job), content_type="text/event-stream")
-    answer["Cache-Control"] = "no-store"
     answer["X-Accel-Buffering"] = "no"
     return answer
 

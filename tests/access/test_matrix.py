@@ -185,11 +185,13 @@ def test_nobody_reviews_their_own_work(world: World) -> None:
 
 
 def test_no_page_without_an_object_fails(world: World) -> None:
-    """Every plain address answers everybody with something other than a fault."""
+    """Every plain address answers everybody with something other than a fault, and lets no cache keep it."""
     for who in EVERYBODY:
         client = Client()
         if who != NOBODY:
             client.force_login(world.people[who])
         for route in routes():
             if not route.arguments and route.name != "health_ready":
-                assert client.get(reverse(route.name)).status_code < 500, f"{who} GET {route.name}"
+                answer = client.get(reverse(route.name))
+                assert answer.status_code < 500, f"{who} GET {route.name}"
+                assert route.name == "favicon" or "private" in answer["Cache-Control"], f"{who} GET {route.name}"
