@@ -30,7 +30,7 @@ def pictures() -> list[Shown]:
     """What the house model drew for the landing page, or nothing."""
     return [
         Shown(staticfiles_storage.url(f"web/landing/{file.name}"), file.stem.replace("-", " "))
-        for file in sorted(PICTURES.glob("*.png"))[:MOST_PICTURES]
+        for file in sorted(PICTURES.glob("*.webp"))[:MOST_PICTURES]
     ]
 
 
