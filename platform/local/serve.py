@@ -20,6 +20,7 @@ def main() -> None:
         log_config=None,
         # Django speaks no lifespan.
         lifespan="off",
+        server_header=False,
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
