@@ -1,4 +1,4 @@
-"""The only two ways a released file leaves: to its signed-in owner, and by a signed address. Both ask the gate."""
+"""The one way for a released file to leave: to its owner, by a signed address, in an answer of the API."""
 
 from uuid import UUID
 
@@ -28,21 +28,29 @@ def signed_medium(request: HttpRequest, token: str) -> HttpResponse:
     return _serve(Medium.objects.all(), key)
 
 
-def _serve(media: MediumQuerySet, medium_id: UUID) -> HttpResponse:
-    """Send the derivative of a medium that is shown at this moment.
+def released_file(media: MediumQuerySet, medium_id: UUID) -> tuple[bytes, str] | None:
+    """The derivative of a medium that is shown at this moment, and its sha256; None for any other.
 
-    A file that is missing, or is not the one that was cleared, is an error and not a 404: it must be noticed.
+    A file that is missing, or is not the one that was cleared, raises StoreBroken: it must be noticed.
     """
     found = media.shown().filter(pk=medium_id).select_related("case").first()
     if found is None or found.case is None:
-        raise Http404("There is no such picture, or it is not released.")
+        return None
     data = files.read(files.released(), found.case.derivative_key)
     if files.digest(data) != found.case.derivative_sha256:
         raise files.StoreBroken(f"{found.case.derivative_key} is not the file that was cleared for medium {found.pk}")
+    return data, found.case.derivative_sha256
+
+
+def _serve(media: MediumQuerySet, medium_id: UUID) -> HttpResponse:
+    found = released_file(media, medium_id)
+    if found is None:
+        raise Http404("There is no such picture, or it is not released.")
+    data, sha256 = found
     answer = HttpResponse(data, content_type="image/png")
-    answer["Content-Disposition"] = f'inline; filename="vaglio-{found.pk}.png"'
+    answer["Content-Disposition"] = f'inline; filename="vaglio-{medium_id}.png"'
     # It may be withdrawn at any time: a browser asks again, nothing in between keeps it.
     answer["Cache-Control"] = "private, no-cache"
     answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    answer["ETag"] = f'"{found.case.derivative_sha256}"'
+    answer["ETag"] = f'"{sha256}"'
     return answer

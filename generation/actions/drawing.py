@@ -98,11 +98,12 @@ def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: 
         log.info("batch %s is no longer ours; its drawing was stopped", batch.token)
     except (files.StoreFull, OSError, OperationalError) as error:
         # Nobody's fault: they wait until it is mended, and this worker stops asking until it is woken again.
-        _give_back(batch, f"{type(error).__name__}: {error}", counted=False)
+        log.error("batch %s is given back: %s: %s", batch.token, type(error).__name__, error)
+        _give_back(batch, "the machinery is being mended", counted=False)
         raise
     except Exception as error:
         log.exception("batch %s could not be drawn", batch.token)
-        _give_back(batch, f"{type(error).__name__}: {error}")
+        _give_back(batch, "the engine failed; it is tried again alone")
         if isinstance(error, WeightsError):
             raise
         return False
@@ -193,7 +194,10 @@ SENTENCES = {
 
 
 def _give_back(batch: Batch, reason: str, *, counted: bool = True) -> None:
-    """Put each job back to be tried alone, or give it up after enough attempts that count."""
+    """Put each job back to be tried alone, or give it up after enough attempts that count.
+
+    The person reads `reason`, so it is a sentence of ours: an error may name files, hashes or hosts.
+    """
     for job in batch.jobs:
         with step("draw.give_back"):
             turn = lock_turn(job.person_id)
@@ -202,4 +206,4 @@ def _give_back(batch: Batch, reason: str, *, counted: bool = True) -> None:
             if counted and job.attempts >= settings.MOST_ATTEMPTS:
                 fail(job, reason="the engine failed on it every time")
             else:
-                requeue(job, turn, reason=reason[:200], counted=counted)
+                requeue(job, turn, reason=reason, counted=counted)

@@ -17,7 +17,7 @@ from generation.api.shapes import SUBMIT_ERRORS, ErrorOut, ImagesIn, MediumOut, 
 from generation.follow import until
 from generation.models import Job, Medium
 from generation.offer import BadOrder, Order, check
-from journal import files
+from generation.serving import released_file
 
 router = Router(tags=["images"])
 
@@ -111,16 +111,15 @@ def _answer(seen: tuple[Job, list[Medium]], wanted: str) -> dict[str, Any]:
     facts = {"job": str(job.pk), "not_released": [line.dict(exclude_none=True) for line in others]}
     if not released:
         raise _nothing_released(job, others, facts)
-    return {
-        "created": int(job.created_at.timestamp()),
-        "data": [{"url": line.url} if wanted == "url" else {"b64_json": _base64(medium)} for medium, line in released],
-        "vaglio": facts,
-    }
-
-
-def _base64(medium: Medium) -> str:
-    assert medium.case is not None
-    return base64.b64encode(files.read(files.released(), medium.case.derivative_key)).decode()
+    if wanted == "url":
+        data = [{"url": line.url} for _, line in released]
+    else:
+        found = [released_file(Medium.objects.filter(job=job), medium.pk) for medium, _ in released]
+        if None in found:
+            # Taken back since we looked.
+            return _answer(look(job), wanted)
+        data = [{"b64_json": base64.b64encode(file[0]).decode()} for file in found if file is not None]
+    return {"created": int(job.created_at.timestamp()), "data": data, "vaglio": facts}
 
 
 def _nothing_released(job: Job, lines: list[MediumOut], facts: dict[str, Any]) -> ApiError:
@@ -152,6 +151,9 @@ def _nothing_released(job: Job, lines: list[MediumOut], facts: dict[str, Any]) -
             kind="image_generation_user_error",
             vaglio=facts | {"field": field, "policy": policy},
         )
+    if any(line.state == "withdrawn" for line in lines):
+        sentence = "It was taken back after its release. Its statement says why."
+        return ApiError(422, "withdrawn", sentence, kind="image_generation_user_error", vaglio=facts)
     return ApiError(
         500,
         "generation_failed",

@@ -62,7 +62,7 @@ class ErrorOut(Schema):
 
 
 READ_ERRORS = frozenset({400, 401, 404, 405})
-SUBMIT_ERRORS = READ_ERRORS | {402, 403, 409, 415, 429, 503, 504}
+SUBMIT_ERRORS = READ_ERRORS | {402, 403, 409, 413, 415, 422, 429, 500, 503, 504}
 
 
 class MediumOut(Schema):

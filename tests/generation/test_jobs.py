@@ -284,6 +284,8 @@ def test_a_full_quarantine_store_costs_nothing_and_work_goes_on_when_there_is_ro
             draw_waiting(FakeEngine(), worker="tests")
     job.refresh_from_db()
     assert (job.state, job.attempts) == ("queued", 0)
+    said = set(job.history.filter(from_state="running").values_list("reason", flat=True))
+    assert said == {"the machinery is being mended"}, "the person reads this: no name of a file, no hash of an original"
     settings.STORAGES = usual
     path.work()
     job.refresh_from_db()

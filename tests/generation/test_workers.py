@@ -13,7 +13,7 @@ from generation import sweep, turns
 from generation.actions import drawing
 from generation.engine import EngineBroken, WeightsError
 from generation.engine.fake import FakeEngine
-from generation.models import Job, Turn
+from generation.models import Job, JobHistory, Turn
 from generation.tasks import draw_waiting
 from generation.turns import Affinity, claim
 from journal.models import Wakeup
@@ -82,6 +82,7 @@ def test_a_worker_that_fails_twice_in_a_row_stops_and_most_of_the_line_never_mee
         draw_waiting(engine, worker="tests")
     assert engine.drawn == 2
     assert sum(Job.objects.values_list("attempts", flat=True)) == 2
+    assert not JobHistory.objects.filter(reason__contains="CUDA").exists(), "the person reads it"
     path.work()
     assert {state for state, _ in states(waiting)} == {"done"}
     assert_nothing_lost()
