@@ -90,6 +90,8 @@ class Hub:
 def conninfo() -> str:
     """The application role's connection, as libpq wants it."""
     database = settings.DATABASES["default"]
+    # What the address says of TLS and the like holds here too; the pool is Django's own.
+    options = {name: value for name, value in database["OPTIONS"].items() if name != "pool"}
     return psycopg.conninfo.make_conninfo(
         dbname=str(connection.settings_dict["NAME"]),
         user=str(database["USER"]),
@@ -100,6 +102,7 @@ def conninfo() -> str:
         keepalives_idle=30,
         keepalives_interval=10,
         keepalives_count=3,
+        **options,
     )
 
 

@@ -87,7 +87,7 @@ def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     card = cards().get(values.get("model", ""), default_card())
     sizes = [f"{width}x{height}" for width, height in card.release_sizes]
     n = values.get("n", "1")
-    count = int(n) if n.isascii() and n.isdecimal() and 1 <= int(n[:9]) <= card.n_max else 1
+    count = int(n) if len(n) < 10 and n.isascii() and n.isdecimal() and 1 <= int(n) <= card.n_max else 1
     available = ledger.balance(ledger.wallet_of(person)).available
     return {
         "values": values,
@@ -121,6 +121,8 @@ def jobs(request: HttpRequest) -> HttpResponse:
     values = {name: request.POST.get(name, "") for name in FIELDS}
     key = request.POST.get("key", "")[:255]
     try:
+        if key and not key.isprintable():
+            raise BadOrder("key", "The form is damaged. Load the page again.")
         made = verbs.submit(person, check(**values), route="studio", idempotency_key=key or None)
     except tuple(REFUSALS) as error:
         return _refused(request, values, error)

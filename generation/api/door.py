@@ -6,6 +6,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import RequestDataTooBig
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
@@ -16,7 +17,7 @@ from ninja.security import HttpBearer
 from accounts import keys
 from accounts.models import User
 from generation.api import images, jobs
-from generation.api.errors import ERRORS, ApiError, as_api_error
+from generation.api.errors import ERRORS, ApiError, as_api_error, too_large
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,11 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         else f"{param}: {first.get('msg', 'is not valid')}"
     )
     return ApiError(400, "invalid_value", message, param=param).response()
+
+
+@api.exception_handler(RequestDataTooBig)
+def _too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return too_large().response()
 
 
 @api.exception_handler(Exception)

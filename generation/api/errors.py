@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.http import JsonResponse
+from django.http.response import HttpResponseBase
 
 from billing.ledger import NotEnoughCredits
 from generation.actions.jobs import AccountOnHold, IntakeClosed, PromptRefused, TooManyJobs
@@ -50,6 +52,24 @@ class ApiError(Exception):
         for name, value in self.headers.items():
             answer[name] = value
         return answer
+
+
+def too_large() -> ApiError:
+    """A body that is longer than we read."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // (1024 * 1024)
+    return ApiError(413, "request_too_large", f"The body is longer than {most} MB. Send less.")
+
+
+def in_shape(answer: HttpResponseBase) -> HttpResponseBase:
+    """What Django answers by itself below /v1, in the shape of the API: no such address, or not by that method."""
+    if answer.status_code < 400 or answer.get("Content-Type", "").startswith("application/json"):
+        return answer
+    code, sentence = {
+        404: ("not_found", "There is nothing at this address. The addresses are listed in /v1/openapi.json."),
+        405: ("method_not_allowed", f"This address takes {answer.get('Allow', 'another method')}."),
+    }.get(answer.status_code, ("bad_request", "The request cannot be read."))
+    headers = {"Allow": answer["Allow"]} if answer.has_header("Allow") else {}
+    return ApiError(answer.status_code, code, sentence, headers=headers).response()
 
 
 def as_api_error(error: Exception) -> ApiError | None:

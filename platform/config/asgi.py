@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
+from config.bodies import bounded
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("DATABASE_POOL_SIZE", "12")
 
@@ -41,7 +43,7 @@ def with_static_files(application: Any) -> Any:
     return served
 
 
-application = with_static_files(get_asgi_application())
+application = bounded(with_static_files(get_asgi_application()), most=4 * 1024 * 1024)
 
 # What was loaded stays: the garbage collector need not look through it in the middle of a request (50 ms each time).
 gc.collect()

@@ -4,8 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import OperationalError, connections
+
+
+@register(Tags.security, deploy=True)
+def mail_leaves_the_house(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Whoever signs up confirms an address by mail, so mail must go out."""
+    if not settings.TLS or "filebased" not in settings.EMAIL_BACKEND:
+        return []
+    return [
+        Warning(
+            "Mail is written to files, so nobody can sign up or reset a password.",
+            hint="Set EMAIL_BACKEND=django.core.mail.backends.smtp.EmailBackend, and EMAIL_HOST and the rest.",
+            id="vaglio.W002",
+        )
+    ]
 
 
 @register(Tags.security, deploy=True)

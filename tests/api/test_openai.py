@@ -300,3 +300,29 @@ def test_many_followers_hold_no_connection(http: httpx.Client, platform: Any) ->
         assert http.get("/v1/credits").status_code == 200
         assert time.monotonic() - began < 10
         assert {future.result() for future in futures} == {"event: end"}
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "code"),
+    [
+        ("GET", "/v1/images/edits", 404, "not_found"),
+        ("GET", "/v1/jobs/no-id", 404, "not_found"),
+        ("PUT", "/v1/jobs", 405, "method_not_allowed"),
+    ],
+)
+def test_what_is_no_address_or_method_of_the_api_is_said_in_its_shape(
+    http: httpx.Client, method: str, address: str, status: int, code: str
+) -> None:
+    answer = http.request(method, address)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("length", [3_000_000, 5_000_000])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_body_that_is_too_long_is_refused_and_not_our_fault(http: httpx.Client, length: int, told: bool) -> None:
+    body = b'{"prompt": "' + b"x" * length + b'"}'
+    content: Any = body if told else (body[at : at + 100_000] for at in range(0, len(body), 100_000))
+    answer = http.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    assert http.get("/v1/jobs").status_code == 200

@@ -273,3 +273,21 @@ def test_a_page_of_twenty_jobs_costs_no_more_than_a_page_of_two(
         html = text(alice.get(reverse("studio")))
     assert html.count("Next in line.") == 1
     assert "19 turns before it." in html
+
+
+def test_a_damaged_key_of_the_form_gets_a_sentence(people: People, alice: Client) -> None:
+    answer = ask(alice, key="a\x00b")
+    assert answer.status_code == 400
+    assert "The form is damaged" in text(answer)
+    assert not Job.objects.of(people.alice).exists()
+
+
+def test_a_number_of_five_thousand_digits_gets_a_sentence(alice: Client) -> None:
+    for number in ("9" * 5000, "000000001" + "0" * 5000):
+        assert alice.get(reverse("studio_quote"), {"n": number}).status_code == 200
+        assert ask(alice, n=number).status_code == 400
+
+
+def test_a_session_cookie_that_cannot_be_one_is_nobodys(client: Client, db: None) -> None:
+    client.cookies["sessionid"] = "abcdefgh\x00"
+    assert client.get(reverse("studio")).status_code == 302

@@ -17,6 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", database="owner", interactive=False, verbosity=options["verbosity"])
+        call_command("createcachetable", database="owner", verbosity=0)
         role = connections["default"].settings_dict["USER"]
         owner = connections["owner"]
         name = owner.ops.quote_name(role)
