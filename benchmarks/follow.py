@@ -76,7 +76,7 @@ def main() -> None:
             lease = {"lease_token": uuid4(), "lease_until": timezone.now() + timedelta(hours=1)}
             with step("bench"):
                 assert job.move({"queued"}, Job.State.RUNNING, reason="bench", **lease)
-        platform = Platform(made.folder / "platform", made.urls)
+        platform = Platform(made.folder / "platform", made.urls, MOST_STREAMS=str(FOLLOWERS))
         platform.start("web")
         try:
             from tests.path import until

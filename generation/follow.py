@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
-from uuid import UUID
 
 import psycopg
 from django.conf import settings
 from django.db import connection
 
+from generation.models import Job
 from journal.events import CHANNEL
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,20 @@ class Hub:
 
     def __init__(self) -> None:
         self._followers: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._of: Counter[int] = Counter()
         self._listener: asyncio.Task[None] | None = None
         self._listening = asyncio.Event()
 
+    def has_room(self, person: int) -> bool:
+        """Whether a person may follow one thing more: each costs a look every POLL_SECONDS."""
+        return self._of[person] < settings.MOST_STREAMS
+
     @contextlib.asynccontextmanager
-    async def following(self, kind: str, key: str) -> AsyncIterator[asyncio.Event]:
+    async def following(self, kind: str, key: str, person: int) -> AsyncIterator[asyncio.Event]:
         """An event that is set whenever `kind` `key` changes. Clear it before each look."""
         name, event = f"{kind}:{key}", asyncio.Event()
         self._followers[name].add(event)
+        self._of[person] += 1
         if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._listen(), name="listen")
         try:
@@ -62,6 +68,9 @@ class Hub:
             self._followers[name].discard(event)
             if not self._followers[name]:
                 del self._followers[name]
+            self._of[person] -= 1
+            if not self._of[person]:
+                del self._of[person]
 
     async def changed(self, event: asyncio.Event, *, within: float) -> bool:
         """Wait for a change, at most `within` seconds and at most until the next poll. False: time to poll."""
@@ -117,13 +126,16 @@ def hub() -> Hub:
     return _hubs.setdefault(loop, Hub())
 
 
-async def until(
-    job_id: UUID, look: Callable[[], Answer], enough: Callable[[Answer], bool], *, seconds: float
-) -> Answer:
-    """Look at a job whenever it changes until it is `enough`, or until the time is up; returns the last look."""
+async def until(job: Job, look: Callable[[], Answer], enough: Callable[[Answer], bool], *, seconds: float) -> Answer:
+    """Look at a job whenever it changes until it is `enough`, or until the time is up; returns the last look.
+
+    A person who waits for too much already gets the first look.
+    """
+    if not hub().has_room(job.person_id):
+        return await read(look)
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    async with hub().following("job", str(job_id)) as event:
+    async with hub().following("job", str(job.pk), job.person_id) as event:
         while True:
             event.clear()
             seen = await read(look)

@@ -34,6 +34,7 @@ REFUSALS: dict[type[Exception], int] = {
     verbs.AccountOnHold: 403,
     KeyReused: 409,
     verbs.TooManyJobs: 429,
+    verbs.TooManyRefusals: 429,
     verbs.IntakeClosed: 503,
 }
 

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -62,6 +63,15 @@ class TooManyJobs(Exception):
         self.most = most
 
 
+class TooManyRefusals(Exception):
+    """Somebody tries the policies out, and this attempt was not looked at again."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} prompts of yours were refused within an hour. Wait a while, and ask for other things."
+        )
+
+
 def submit(
     person: User,
     order: Order,
@@ -75,7 +85,8 @@ def submit(
     The same key with the same order returns the job it made before; with another order it raises
     idempotency.KeyReused. `is_retry` attaches a keyless retry to the same person's identical order of the last
     15 minutes. An order that was refused before is refused again, and not counted again. Raises PromptRefused,
-    IntakeClosed, AccountOnHold, TooManyJobs or billing's NotEnoughCredits; then nothing was made and nothing is held.
+    IntakeClosed, AccountOnHold, TooManyJobs, TooManyRefusals or billing's NotEnoughCredits; then nothing was made and
+    nothing is held.
     """
     digest = idempotency.digest_of(order.fields())
     refusal: PromptRefused | None = None
@@ -88,6 +99,7 @@ def submit(
             return Job.objects.of(person).get(pk=made)
         refusal = _refusal(order)
         if refusal is not None:
+            _allow_attempt(person)
             outcome = f"refused:{_remember_attempt(person, order, refusal).pk}"
         else:
             job = _make(person, order)
@@ -143,6 +155,13 @@ def _refusal(order: Order) -> PromptRefused | None:
         sentence=judged.sentence,
         words=judged.words,
     )
+
+
+def _allow_attempt(person: User) -> None:
+    """Each refusal is a row that stays, and tells which words the policies know. Raises TooManyRefusals."""
+    hour = RefusedAttempt.objects.filter(person=person, at__gt=timezone.now() - timedelta(hours=1))
+    if hour[: settings.MOST_REFUSALS_AN_HOUR].count() >= settings.MOST_REFUSALS_AN_HOUR:
+        raise TooManyRefusals(settings.MOST_REFUSALS_AN_HOUR)
 
 
 def _remember_attempt(person: User, order: Order, refusal: PromptRefused) -> RefusedAttempt:

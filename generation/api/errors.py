@@ -8,7 +8,7 @@ from django.http import JsonResponse
 from django.http.response import HttpResponseBase
 
 from billing.ledger import NotEnoughCredits
-from generation.actions.jobs import AccountOnHold, IntakeClosed, PromptRefused, TooManyJobs
+from generation.actions.jobs import AccountOnHold, IntakeClosed, PromptRefused, TooManyJobs, TooManyRefusals
 from generation.offer import BadOrder
 from journal.idempotency import KeyReused
 
@@ -104,7 +104,21 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError(403, "account_on_hold", str(error), kind="permission_error")
         case TooManyJobs():
             return ApiError(429, "too_many_jobs", str(error), kind="rate_limit_error", headers={"Retry-After": "10"})
+        case TooManyRefusals():
+            # Without help from the client: an hour is longer than it waits.
+            answer = {"Retry-After": "3600", "x-should-retry": "false"}
+            return ApiError(429, "too_many_refusals", str(error), kind="rate_limit_error", headers=answer)
     return None
 
 
-ERRORS = (ApiError, BadOrder, PromptRefused, NotEnoughCredits, KeyReused, IntakeClosed, AccountOnHold, TooManyJobs)
+ERRORS = (
+    ApiError,
+    BadOrder,
+    PromptRefused,
+    NotEnoughCredits,
+    KeyReused,
+    IntakeClosed,
+    AccountOnHold,
+    TooManyJobs,
+    TooManyRefusals,
+)

@@ -39,7 +39,7 @@ async def generate(request: HttpRequest, body: ImagesIn) -> Any:
     wanted = _format(body)
     order = check(**body.order_fields())
     job = await submit(person, order, request, route="images.generations")
-    seen = await until(job.pk, lambda: look(job), _is_answerable, seconds=settings.API_WAIT_SECONDS)
+    seen = await until(job, lambda: look(job), _is_answerable, seconds=settings.API_WAIT_SECONDS)
     return await sync_to_async(closing)(_answer, seen, wanted)
 
 

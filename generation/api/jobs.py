@@ -1,6 +1,7 @@
 """Jobs, models and credits."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -49,7 +50,7 @@ async def create(request: HttpRequest, body: OrderIn) -> Any:
     person: User = request.auth  # type: ignore[attr-defined]
     job = await submit(person, check(**body.order_fields()), request, route="jobs")
     await until(
-        job.pk,
+        job,
         lambda: Job.objects.get(pk=job.pk),
         lambda seen: seen.state != Job.State.CHECKING,
         seconds=settings.INTAKE_WAIT_SECONDS,
@@ -80,7 +81,7 @@ async def listing(request: HttpRequest, limit: int = 20, before: UUID | None = N
         found = list(jobs[: limit + 1])
         return {
             "object": "list",
-            "data": [job_out(job, list(job.media.all())).dict() for job in found[:limit]],
+            "data": [job_out(job, list(job.media.all()), place=False).dict() for job in found[:limit]],
             "has_more": len(found) > limit,
         }
 
@@ -108,9 +109,15 @@ async def cancel(request: HttpRequest, job_id: UUID) -> Any:
 
 @router.get("/jobs/{uuid:job_id}/events", summary="Follow a job (server-sent events)")
 async def events(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
-    """One `job` event at once and one for each change, until the job is final or waits for a person."""
+    """One `job` event at once and one for each change, until the job is final or waits for a person.
+
+    After five minutes it ends without an `end` event: ask again, with a key that is still good.
+    """
     person: User = request.auth  # type: ignore[attr-defined]
     job: Job = await sync_to_async(closing)(_own, person, job_id)
+    if not hub().has_room(person.pk):
+        sentence = f"You follow {settings.MOST_STREAMS} jobs already. Close a stream first."
+        raise ApiError(429, "too_many_streams", sentence, kind="rate_limit_error", headers={"Retry-After": "10"})
     answer = StreamingHttpResponse(_stream(job), content_type="text/event-stream")
     answer["X-Accel-Buffering"] = "no"
     return answer
@@ -119,8 +126,9 @@ async def events(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
 async def _stream(job: Job) -> AsyncIterator[bytes]:
     last = ""
     quiet = 0.0
-    async with hub().following("job", str(job.pk)) as event:
-        while True:
+    end = time.monotonic() + settings.STREAM_SECONDS
+    async with hub().following("job", str(job.pk), job.person_id) as event:
+        while time.monotonic() < end:
             event.clear()
             seen = await read(lambda: job_out(*look(job)))
             # Signed addresses change at every look; they are no news.

@@ -78,7 +78,8 @@ class MediumOut(Schema):
 
 
 class JobOut(Schema):
-    """A job as its owner sees it. `progress` runs from 0 to 1; `place` counts the turns before it."""
+    """A job as its owner sees it. `progress` runs from 0 to 1; `place` counts the turns before it, where one
+    job is asked for."""
 
     id: str
     object: str = "job"
@@ -118,8 +119,8 @@ def medium_out(medium: Medium) -> MediumOut:
     return out
 
 
-def job_out(job: Job, media: Sequence[Medium] | None = None) -> JobOut:
-    """A job with its media. `media` must have their cases joined."""
+def job_out(job: Job, media: Sequence[Medium] | None = None, *, place: bool = True) -> JobOut:
+    """A job with its media, which must have their cases joined. Its place in line costs three queries."""
     if media is None:
         media = list(job.media.select_related("case"))
     return JobOut(
@@ -133,7 +134,7 @@ def job_out(job: Job, media: Sequence[Medium] | None = None) -> JobOut:
         step=job.progress_step,
         steps=job.steps,
         progress=round(job.progress, 3),
-        place=job.queue_place(),
+        place=job.queue_place() if place else None,
         created=int(job.created_at.timestamp()),
         finished=int(job.finished_at.timestamp()) if job.finished_at else None,
         failure=job.failure or None,

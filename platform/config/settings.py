@@ -222,6 +222,11 @@ MOST_ATTEMPTS = env.integer("MOST_ATTEMPTS", 3, least=1)
 # Batches in a row that the loaded model may be preferred over the next person in turn.
 AFFINITY_TURNS = env.integer("AFFINITY_TURNS", 1)
 MOST_OUTSTANDING_JOBS = env.integer("MOST_OUTSTANDING_JOBS", 200, least=1)
+# Prompts of one person that may be refused outright within an hour.
+MOST_REFUSALS_AN_HOUR = env.integer("MOST_REFUSALS_AN_HOUR", 60, least=1)
+# Streams and waiting calls of one person that one web process serves at a time, and how long a stream lasts.
+MOST_STREAMS = env.integer("MOST_STREAMS", 50, least=1)
+STREAM_SECONDS = env.seconds("STREAM_SECONDS", 300, least=1)
 # How long a request waits for the screening process to judge its prompt.
 INTAKE_WAIT_SECONDS = env.seconds("INTAKE_WAIT_SECONDS", 0.3)
 # How long a waiting API call waits for its pictures.

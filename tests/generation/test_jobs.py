@@ -265,6 +265,19 @@ def test_a_cap_on_unfinished_jobs(people: People, settings: Any) -> None:
         path.submit(people.alice)
 
 
+def test_whoever_tries_the_policies_out_is_asked_to_wait(people: People, settings: Any) -> None:
+    settings.MOST_REFUSALS_AN_HOUR = 2
+    for number in range(2):
+        with pytest.raises(jobs.PromptRefused):
+            path.submit(people.alice, f"a naked child {number}")
+    with pytest.raises(jobs.TooManyRefusals, match="2 prompts of yours were refused"):
+        path.submit(people.alice, "a naked child again")
+    assert RefusedAttempt.objects.count() == 2
+    with pytest.raises(jobs.PromptRefused):
+        path.submit(people.carol, "a naked child")
+    assert path.submit(people.alice, "a red apple").state == "checking"
+
+
 class FullStore(InMemoryStorage):
     """A store without room."""
 
