@@ -11,7 +11,7 @@ from billing.models import Allowance, Transfer, Wallet
 
 
 def at(monkeypatch: pytest.MonkeyPatch, *moment: int) -> None:
-    now = datetime(*moment, tzinfo=UTC)  # type: ignore[arg-type,misc]
+    now = datetime(*moment, tzinfo=UTC)
     monkeypatch.setattr(timezone, "now", lambda: now)
 
 

@@ -26,7 +26,7 @@ def engine(tiny: ModelCard) -> DiffusersEngine:
 
 def item(key: str, seed: int, prompt: str = "a red apple", **changed: object) -> DrawItem:
     values = {"width": 64, "height": 64, "steps": 3, "guidance_scale": 5.0} | changed
-    return DrawItem(key=key, prompt=prompt, negative_prompt="", seed=seed, **values)  # type: ignore[arg-type]
+    return DrawItem(key=key, prompt=prompt, negative_prompt="", seed=seed, **values)
 
 
 def go_on(step: int, total: int) -> Collection[str]:

@@ -68,7 +68,7 @@ def test_a_newcomer_is_next_whatever_the_backlog(crowd: list[User]) -> None:
 
 
 def test_affinity_prefers_the_loaded_model_for_a_bounded_number_of_turns(fresh_database: str, settings: object) -> None:
-    settings.AFFINITY_TURNS = 2  # type: ignore[attr-defined]
+    settings.AFFINITY_TURNS = 2
     heavy, other = User.objects.bulk_create([User(email="h@example.org"), User(email="o@example.org")])
     queue(heavy, 20)
     order_of_service(1)

@@ -119,7 +119,7 @@ def test_a_room_registers_what_it_alone_can_check(head: HeadFile) -> None:
 
 
 def test_lines_that_nobody_seals_are_found(head: HeadFile, as_owner: Any) -> None:
-    path.submit(Decision.objects.first().case.person, "a green pear")  # type: ignore[union-attr]
+    path.submit(Decision.objects.first().case.person, "a green pear")
     path.work()
     assert findings(head) == []
     tamper(as_owner, "UPDATE journal_line SET written_at = now() - interval '61 s' WHERE seq IS NULL", "journal_line")

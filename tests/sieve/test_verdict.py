@@ -47,7 +47,7 @@ def verdict(*signals: Signal) -> Verdict:
 
 def changed(place: int, **changes: object) -> list[Signal]:
     signals = list(QUIET)
-    signals[place] = replace(signals[place], **changes)  # type: ignore[arg-type]
+    signals[place] = replace(signals[place], **changes)
     return signals
 
 
@@ -141,7 +141,7 @@ def answers(chance: random.Random) -> list[Signal]:
         for _ in range(chance.choice((0, 1, 1, 1, 2))):
             score = chance.choice(SCORES) if chance.random() < 0.85 else chance.choice(BROKEN)
             version = "abcdef" if chance.random() < 0.85 else chance.choice(versions)
-            made.append(Signal(name, score, model, version))  # type: ignore[arg-type]
+            made.append(Signal(name, score, model, version))
     chance.shuffle(made)
     return made
 

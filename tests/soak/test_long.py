@@ -49,7 +49,7 @@ def house(postgres: Any, fresh_database: str, tmp_path: Path, settings: Any) -> 
         LEASE_SECONDS="10",
         AUDIT_HEAD_FILE=str(settings.AUDIT_HEAD_FILE),
     ) as platform:
-        platform.people = people  # type: ignore[attr-defined]
+        platform.people = people
         yield platform
 
 
