@@ -10,6 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
+from config.checks import mail_leaves_the_house
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -52,6 +54,21 @@ def test_a_wrong_setting_stops_the_program_and_is_named(variable: str, value: st
     )
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_mail_that_only_goes_into_files_is_told(settings: Any) -> None:
+    settings.TLS, settings.EMAIL_BACKEND = True, "django.core.mail.backends.filebased.EmailBackend"
+    assert [one.id for one in mail_leaves_the_house(None)] == ["vaglio.W002"]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    assert mail_leaves_the_house(None) == []
+
+
+def test_behind_a_proxy_one_address_is_trusted_and_subdomains_stay_free() -> None:
+    env = os.environ | {"BEHIND_PROXY": "yes", "BASE_URL": "https://vaglio.example", "EMAIL_HOST": "mail.example"}
+    names = ("ALLAUTH_TRUSTED_PROXY_COUNT", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_HSTS_PRELOAD", "EMAIL_HOST")
+    code = f"from config import settings; print([getattr(settings, name) for name in {names}])"
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[1, False, False, 'mail.example']", done.stderr
 
 
 def test_the_web_process_loads_neither_torch_nor_onnxruntime(fresh_database: str) -> None:

@@ -17,7 +17,7 @@ from ninja.security import HttpBearer
 from accounts import keys
 from accounts.models import User
 from generation.api import images, jobs
-from generation.api.errors import ERRORS, ApiError, as_api_error, too_large
+from generation.api.errors import ERRORS, OURS, ApiError, as_api_error, too_large
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,7 @@ def _too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 @api.exception_handler(Exception)
 def _ours(request: HttpRequest, error: Exception) -> HttpResponse:
     log.error("%s %s failed", request.method, request.path, exc_info=error)
-    sentence = "Something went wrong on our side. It was noted; try again in a moment."
-    return ApiError(500, "server_error", sentence, kind="server_error").response()
+    return ApiError(500, "server_error", OURS, kind="server_error").response()
 
 
 @api.exception_handler(HttpError)

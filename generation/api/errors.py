@@ -54,6 +54,9 @@ class ApiError(Exception):
         return answer
 
 
+OURS = "Something went wrong on our side. It was noted; try again in a moment."
+
+
 def too_large() -> ApiError:
     """A body that is longer than we read."""
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // (1024 * 1024)
@@ -64,6 +67,8 @@ def in_shape(answer: HttpResponseBase) -> HttpResponseBase:
     """What Django answers by itself below /v1, in the shape of the API: no such address, or not by that method."""
     if answer.status_code < 400 or answer.get("Content-Type", "").startswith("application/json"):
         return answer
+    if answer.status_code >= 500:
+        return ApiError(answer.status_code, "server_error", OURS, kind="server_error").response()
     code, sentence = {
         404: ("not_found", "There is nothing at this address. The addresses are listed in /v1/openapi.json."),
         405: ("method_not_allowed", f"This address takes {answer.get('Allow', 'another method')}."),

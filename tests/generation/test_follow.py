@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 from django.utils import timezone
+from psycopg.conninfo import conninfo_to_dict
 
 from accounts import keys
 from accounts.models import ApiKey
@@ -57,3 +58,10 @@ def test_a_stream_ends_so_that_a_revoked_key_is_noticed(people: People, settings
         assert (await AsyncClient().get(address, headers=headers)).status_code == 401
 
     asyncio.run(try_it())
+
+
+def test_the_listening_connection_is_as_closed_as_the_others(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the address would ask for TLS, and this one connection would do without."""
+    options = {"sslmode": "verify-full", "pool": {"max_size": 12}}
+    monkeypatch.setitem(settings.DATABASES["default"], "OPTIONS", options)
+    assert conninfo_to_dict(follow.conninfo())["sslmode"] == "verify-full"

@@ -1,6 +1,7 @@
 """What every page keeps: it answers, it has a name and a way in for the keyboard, and nothing inline runs in it."""
 
 import io
+import json
 import logging
 import re
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiKey
+from generation.api.errors import in_shape
 from tests.people import People
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,10 +129,10 @@ def test_an_address_that_never_was_says_what_it_may_have_been(client: Client, db
 def test_a_failure_is_told_without_asking_the_database(client: Client) -> None:
     from web.views import server_error, unavailable
 
-    answer = server_error(None)  # type: ignore[arg-type]
+    answer = server_error(None)
     assert answer.status_code == 500
     assert "This one is on us" in answer.content.decode()
-    busy = unavailable(None, retry_after=30)  # type: ignore[arg-type]
+    busy = unavailable(None, retry_after=30)
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "30")
 
 
@@ -179,5 +182,26 @@ def test_whoever_signs_up_gets_a_letter_and_then_the_studio(client: Client, db: 
     assert "dora@example.org" in client.get(link[1]).content.decode().lower()
     client.post(link[1])
     signed_in = client.post(reverse("account_login"), {"login": "dora@example.org", "password": "quiet-harbour-41"})
-    assert signed_in.url == reverse("studio")  # type: ignore[attr-defined]
+    assert signed_in.url == reverse("studio")
     assert '<strong id="credits">15</strong>' in client.get(reverse("studio")).content.decode()
+
+
+def test_who_guesses_passwords_locks_out_their_own_address_and_no_other(people: People, settings: Any) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+
+    def sign_in(address: str, email: str, password: str) -> int:
+        body = {"login": email, "password": password}
+        return int(Client().post(reverse("account_login"), body, headers={"X-Forwarded-For": address}).status_code)
+
+    guesses = [sign_in("192.0.2.1", f"nobody{number}@vaglio.example", "guess") for number in range(12)]
+    assert 302 not in guesses
+    people.alice.set_password("right-and-long")
+    people.alice.save()
+    assert sign_in("192.0.2.1", people.alice.email, "right-and-long") != 302
+    assert sign_in("192.0.2.2", people.alice.email, "right-and-long") == 302
+
+
+def test_a_fault_of_ours_below_the_api_is_said_in_its_shape() -> None:
+    answer = in_shape(HttpResponse("<html>", status=500))
+    assert isinstance(answer, HttpResponse)
+    assert json.loads(answer.content)["error"]["code"] == "server_error"
