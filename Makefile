@@ -11,12 +11,12 @@ CHECK_ENV := SECRET_KEY=$${SECRET_KEY:-nothing-is-signed-with-this-one-012345678
 	DATABASE_URL=$${DATABASE_URL:-postgresql://check@/check?host=/nowhere} \
 	BASE_URL=$${BASE_URL:-https://vaglio.example} ALLOWED_HOSTS=$${ALLOWED_HOSTS:-vaglio.example}
 
-.PHONY: demo test check soak bench format environment browser
+.PHONY: demo test check soak bench stripe-live format environment browser stripe-spec
 
 demo: environment
 	@cd "$(ROOT)" && exec "$(BIN)/python" -m local --tied
 
-test: environment browser
+test: environment browser stripe-spec
 	cd "$(ROOT)" && "$(BIN)/python" -m pytest
 
 check: environment
@@ -29,7 +29,7 @@ check: environment
 	@$(MAKE) --no-print-directory -C "$(ROOT)" test
 
 # The long proofs at full size, with the house models.
-soak: environment browser
+soak: environment browser stripe-spec
 	cd "$(ROOT)" && "$(BIN)/python" -m pytest -o addopts="-p tests.environment --import-mode=importlib -p no:cacheprovider --strict-markers" tests/soak
 
 bench: environment
@@ -41,6 +41,9 @@ format: environment
 
 browser:
 	@sh "$(ROOT)/tests/ensure_chromium.sh"
+
+stripe-spec: environment
+	@sh "$(ROOT)/tests/ensure_stripe_spec.sh"
 
 # A stamp with the sums of what the environment was made from: a no-op afterwards, also in a fresh clone
 # of the same files, where times say nothing.
