@@ -82,9 +82,7 @@ def fill() -> list[Ids]:
             [
                 (
                     Transfer(key=lot.key, digest="", kind="grant", wallet=wallet),
-                    House.GRANTED.value,
-                    wallet.available_id,
-                    {lot.pk: lot.granted},
+                    statements.between(House.GRANTED.value, wallet.available_id, {lot.pk: lot.granted}),
                 )
                 for wallet, lot in zip(wallets, lots, strict=True)
             ]

@@ -7,16 +7,17 @@ lock. Balances of accounts and lots are written by the trigger of each entry (se
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import User
 from billing import statements
-from billing.models import Account, Entry, Hold, House, Lot, Transfer, Wallet
+from billing.models import Account, Entry, Hold, House, Lot, Payment, Transfer, Wallet
 from billing.statements import Lots
 from journal.transactions import require_transaction, step
 
@@ -56,12 +57,38 @@ class KeyReused(Exception):
         self.key = key
 
 
+class OnBillingHold(Exception):
+    """The wallet owes credits: money for some that were spent was taken back."""
+
+    def __init__(self, wallet: Wallet, owed: int) -> None:
+        super().__init__(
+            f"Your account owes {owed} credits, because a payment was taken back after they were spent. "
+            "Settle it in your wallet; nothing was charged."
+        )
+        self.wallet = wallet
+        self.owed = owed
+
+
+class SpendingLimitReached(Exception):
+    """The person's own limit for a calendar month."""
+
+    def __init__(self, wallet: Wallet, limit: int, left: int) -> None:
+        super().__init__(
+            f"You set a limit of {limit} credits a month, and {left} are left of it. Raise it in your wallet, or wait "
+            "for the next month. Nothing was charged."
+        )
+        self.wallet = wallet
+        self.limit = limit
+        self.left = left
+
+
 @dataclass(frozen=True)
 class Balance:
-    """What can be spent now, and what is set aside."""
+    """What can be spent now, what is set aside, and what is owed."""
 
     available: int
     held: int
+    owed: int = 0
 
 
 def wallet_of(person: User) -> Wallet:
@@ -81,11 +108,10 @@ def wallet_of(person: User) -> Wallet:
 
 def balance(wallet: Wallet) -> Balance:
     """What the wallet can spend and what it has set aside. Lots that expired or have not begun do not count."""
-    spendable = sum(lot.remaining for lot in open_lots(wallet))
-    stored = dict(Account.objects.filter(pk__in=[wallet.available_id, wallet.held_id]).values_list("pk", "balance"))
-    # In debt, lots say nothing: the account does.
-    available = min(spendable, stored[wallet.available_id] or 0)
-    return Balance(available=available, held=stored[wallet.held_id] or 0)
+    available = sum(lot.remaining for lot in open_lots(wallet))
+    accounts = [pk for pk in (wallet.held_id, wallet.owed_id) if pk is not None]
+    stored = dict(Account.objects.filter(pk__in=accounts).values_list("pk", "balance"))
+    return Balance(available, stored[wallet.held_id] or 0, -(stored.get(wallet.owed_id or 0) or 0))
 
 
 def open_lots(wallet: Wallet) -> list[Lot]:
@@ -104,18 +130,21 @@ def grant(
     priority: int = 50,
     effective_at: datetime | None = None,
     cost_basis: int | None = None,
+    currency: str = "",
+    payment: Payment | None = None,
     actor: User | None = None,
 ) -> Transfer:
     """Put credits into a wallet, as a lot of their own. The same key again returns the first transfer.
 
-    Raises KeyReused when the key came with another amount, source, expiry or wallet before.
+    What the wallet owes is set against it first. Raises KeyReused when the key came with another amount, source,
+    expiry or wallet before.
     """
     _refuse_unless_positive([amount])
     if source not in Lot.Source.values:
         raise ValueError(f"Unknown source {source!r}; known are {', '.join(Lot.Source.values)}.")
-    digest = _digest("grant", wallet.pk, amount, source, expires_at, priority, cost_basis)
-    _lock(wallet)
-    if known := _known(key, digest):
+    digest = digest_of("grant", wallet.pk, amount, source, expires_at, priority, cost_basis)
+    lock(wallet)
+    if known := transfer_of(key, digest):
         return known
     now = timezone.now()
     lot = Lot.objects.create(
@@ -126,6 +155,8 @@ def grant(
         effective_at=effective_at or now,
         expires_at=expires_at,
         cost_basis=cost_basis,
+        currency=currency,
+        payment=payment,
         key=key,
         created_at=now,
     )
@@ -138,17 +169,19 @@ def grant(
         actor=actor,
         created_at=now,
     )
-    statements.post([(transfer, House.GRANTED.value, wallet.available_id, {lot.pk: amount})])
+    statements.post([(transfer, statements.between(House.GRANTED.value, wallet.available_id, {lot.pk: amount}))])
+    repay(wallet, [lot.pk])
     return transfer
 
 
 def hold(wallet: Wallet, amounts: dict[str, int]) -> list[Hold]:
     """Set credits aside, cause by cause: all of them or none. A cause that has its hold keeps it.
 
-    Raises NotEnoughCredits, or KeyReused for a cause that was held with another amount or by another wallet.
+    Raises NotEnoughCredits, OnBillingHold, SpendingLimitReached, or KeyReused for a cause that was held with another
+    amount or by another wallet.
     """
     _refuse_unless_positive(amounts.values())
-    _lock(wallet)
+    lock(wallet)
     holds = statements.known_holds(list(amounts))
     for cause, known in holds.items():
         if (known.wallet_id, known.amount) != (wallet.pk, amounts[cause]):
@@ -156,11 +189,12 @@ def hold(wallet: Wallet, amounts: dict[str, int]) -> list[Hold]:
     asked = {cause: amount for cause, amount in amounts.items() if cause not in holds}
     if asked:
         now = timezone.now()
-        drawn = _draw_down(wallet, asked, now)
+        _refuse_if_limited(wallet, sum(asked.values()), now)
+        drawn = draw_down(wallet, asked, now)
         transfers = {
             cause: Transfer(
                 key=f"{cause}:hold",
-                digest=_digest("hold", wallet.pk, cause, amount),
+                digest=digest_of("hold", wallet.pk, cause, amount),
                 kind=Transfer.Kind.HOLD.value,
                 wallet=wallet,
                 cause=cause,
@@ -168,7 +202,8 @@ def hold(wallet: Wallet, amounts: dict[str, int]) -> list[Hold]:
             )
             for cause, amount in asked.items()
         }
-        statements.post([(transfers[cause], wallet.available_id, wallet.held_id, drawn[cause]) for cause in asked])
+        available, held = wallet.available_id, wallet.held_id
+        statements.post([(transfers[cause], statements.between(available, held, drawn[cause])) for cause in asked])
         holds |= {hold.cause: hold for hold in statements.open_holds(wallet, transfers, asked, now)}
     return [holds[cause] for cause in amounts]
 
@@ -193,19 +228,74 @@ def release(cause: str, *, reason: str) -> Transfer:
 
 def expire(wallet: Wallet, now: datetime) -> int:
     """Let the overdue lots of a wallet expire. What is held of them stays held. Returns how many lots it were."""
-    _lock(wallet)
+    lock(wallet)
     overdue = {lot.pk: lot.remaining for lot in wallet.lots.overdue(now).order_by("pk")}
-    _expire(wallet, overdue, now)
+    let_expire(wallet, overdue, now)
     return len(overdue)
 
 
-def _lock(wallet: Wallet) -> None:
+def repay(wallet: Wallet, lots: Sequence[int] | None = None) -> int:
+    """Set credits of these lots, or of all that can be spent, against what the wallet owes. Returns how many.
+
+    The wallet must be locked; `ledger.lock` does it.
+    """
+    if wallet.owed_id is None:
+        return 0
+    owed = owed_by(wallet)
+    now = timezone.now()
+    parts: dict[int, int] = {}
+    for lot, remaining in statements.usable_amounts(wallet, now):
+        if (lots is None or lot in lots) and owed > sum(parts.values()):
+            parts[lot] = min(remaining, owed - sum(parts.values()))
+    amount = sum(parts.values())
+    if amount:
+        number = Transfer.objects.filter(wallet=wallet, kind=Transfer.Kind.REPAY).count() + 1
+        transfer = Transfer(
+            key=f"wallet:{wallet.pk}:repay:{number}",
+            digest=digest_of("repay", wallet.pk, sorted(parts.items())),
+            kind=Transfer.Kind.REPAY.value,
+            wallet=wallet,
+            reason="A payment for credits that were spent had been taken back.",
+            created_at=now,
+        )
+        legs: list[statements.Leg] = [(wallet.available_id, lot, -part) for lot, part in sorted(parts.items())]
+        statements.post([(transfer, [*legs, (wallet.owed_id, None, amount)])])
+    return amount
+
+
+def owed_by(wallet: Wallet) -> int:
+    """What the wallet owes, in credits; nothing for nearly everybody."""
+    if wallet.owed_id is None:
+        return 0
+    return -(Account.objects.values_list("balance", flat=True).get(pk=wallet.owed_id) or 0)
+
+
+def lock(wallet: Wallet) -> None:
+    """Wait for whoever moves credits of this wallet, and keep others waiting until the transaction ends."""
     require_transaction()
     statements.lock_wallet(wallet)
 
 
-def _draw_down(wallet: Wallet, asked: Mapping[str, int], now: datetime) -> dict[str, Lots]:
-    """Decide which lots pay for which cause. The wallet must be locked."""
+def _refuse_if_limited(wallet: Wallet, asked: int, now: datetime) -> None:
+    """Raise where the wallet owes, or where its owner set a limit. The wallet must be locked."""
+    if owed := owed_by(wallet):
+        raise OnBillingHold(wallet, owed)
+    if wallet.spending_limit is None:
+        return
+    left = wallet.spending_limit - spent_in_month(wallet, now)
+    if asked > left:
+        raise SpendingLimitReached(wallet, wallet.spending_limit, max(left, 0))
+
+
+def spent_in_month(wallet: Wallet, now: datetime) -> int:
+    """Credits spent or set aside since the first of the month. Grows with the wallet's media of that month."""
+    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    holds = Hold.objects.filter(wallet=wallet, opened_at__gte=first).exclude(state=Hold.State.RELEASED)
+    return holds.aggregate(total=Sum("amount"))["total"] or 0
+
+
+def draw_down(wallet: Wallet, asked: Mapping[str, int], now: datetime) -> dict[str, Lots]:
+    """Decide which lots pay for which cause. The wallet must be locked. Raises NotEnoughCredits."""
     lots = statements.usable_amounts(wallet, now)
     total, available = sum(asked.values()), sum(remaining for _, remaining in lots)
     if total > available:
@@ -241,7 +331,7 @@ def _close(cause: str, state: Hold.State, kind: Transfer.Kind, *, reason: str) -
     now = timezone.now()
     transfer = Transfer(
         key=f"{cause}:{kind.value}",
-        digest=_digest(kind.value, wallet.pk, cause, hold.amount),
+        digest=digest_of(kind.value, wallet.pk, cause, hold.amount),
         kind=kind.value,
         wallet=wallet,
         cause=cause,
@@ -249,15 +339,17 @@ def _close(cause: str, state: Hold.State, kind: Transfer.Kind, *, reason: str) -
         created_at=now,
     )
     target = House.REVENUE.value if state == Hold.State.CAPTURED else wallet.available_id
-    statements.post([(transfer, wallet.held_id, target, lots)])
+    statements.post([(transfer, statements.between(wallet.held_id, target, lots))])
     statements.close_hold(hold, state.value, transfer, now)
     if state == Hold.State.RELEASED:
         expired = Lot.objects.filter(pk__in=lots).overdue(now).values_list("pk", flat=True).order_by("pk")
-        _expire(wallet, {lot: lots[lot] for lot in expired}, now, cause=cause)
+        let_expire(wallet, {lot: lots[lot] for lot in expired}, now, cause=cause)
+        repay(wallet, list(lots))
     return transfer
 
 
-def _expire(wallet: Wallet, lots: Lots, now: datetime, *, cause: str = "") -> None:
+def let_expire(wallet: Wallet, lots: Lots, now: datetime, *, cause: str = "") -> None:
+    """Let so much of these lots expire, each in a transfer of its own. The wallet must be locked."""
     if not lots:
         return
     last = Entry.objects.filter(lot__in=lots, account=House.EXPIRED).values_list("lot_id")
@@ -268,22 +360,20 @@ def _expire(wallet: Wallet, lots: Lots, now: datetime, *, cause: str = "") -> No
                 Transfer(
                     # A lot expires again for each hold that comes back to it late.
                     key=f"lot:{lot}:expired:{before[lot] + 1}",
-                    digest=_digest("expire", wallet.pk, lot, amount),
+                    digest=digest_of("expire", wallet.pk, lot, amount),
                     kind=Transfer.Kind.EXPIRE.value,
                     wallet=wallet,
                     cause=cause,
                     created_at=now,
                 ),
-                wallet.available_id,
-                House.EXPIRED.value,
-                {lot: amount},
+                statements.between(wallet.available_id, House.EXPIRED.value, {lot: amount}),
             )
             for lot, amount in lots.items()
         ]
     )
 
 
-def _known(key: str, digest: str) -> Transfer | None:
+def transfer_of(key: str, digest: str) -> Transfer | None:
     """The transfer that has this key already. Raises KeyReused when it moved something else."""
     known = Transfer.objects.filter(key=key).first()
     if known and known.digest != digest:
@@ -291,7 +381,8 @@ def _known(key: str, digest: str) -> Transfer | None:
     return known
 
 
-def _digest(*content: Any) -> str:
+def digest_of(*content: Any) -> str:
+    """What a transfer's key stands for, so that the same key with other content is told apart."""
     return hashlib.sha256(json.dumps(content, default=datetime.isoformat).encode()).hexdigest()
 
 

@@ -13,10 +13,11 @@ from billing.models import Hold, Lot, Transfer, Wallet
 
 # Amounts by lot.
 Lots = Mapping[int, int]
-# A transfer, the account it leaves, the account it reaches, and what of which lot.
-Move = tuple[Transfer, int, int, Lots]
+# One entry to be: its account, its lot if it is of one, and how much more or less.
+Leg = tuple[int, int | None, int]
+Move = tuple[Transfer, Sequence[Leg]]
 
-LOCK_WALLET = "SELECT 1 FROM billing_wallet WHERE id = %s FOR NO KEY UPDATE"
+LOCK_WALLET = "SELECT owed_id, spending_limit FROM billing_wallet WHERE id = %s FOR NO KEY UPDATE"
 
 # What can be spent, and in which order: the same for every hold, so that it can be foretold.
 USABLE_LOTS = """
@@ -28,7 +29,7 @@ USABLE_LOTS = """
 # Both rows are locked, the wallet's first, so that a wait for it ends with the hold as it is then.
 LOCK_HOLD = """
     SELECT hold.id, hold.state, hold.amount, hold.opened_by_id, hold.closed_by_id,
-           wallet.id, wallet.available_id, wallet.held_id
+           wallet.id, wallet.available_id, wallet.held_id, wallet.owed_id
       FROM billing_wallet wallet
       JOIN billing_hold hold ON hold.wallet_id = wallet.id
      WHERE hold.cause = %s
@@ -67,8 +68,11 @@ CLOSE_HOLD = "UPDATE billing_hold SET state = %s, closed_at = %s, closed_by_id =
 
 
 def lock_wallet(wallet: Wallet) -> None:
-    """Wait for whoever moves credits of this wallet, and keep others waiting until the transaction ends."""
-    _rows(LOCK_WALLET, [wallet.pk])
+    """Wait for whoever moves credits of this wallet, and keep others waiting until the transaction ends.
+
+    What may have changed of the row until then is brought up to date.
+    """
+    ((wallet.owed_id, wallet.spending_limit),) = _rows(LOCK_WALLET, [wallet.pk])
 
 
 def usable_lots(wallet: Wallet, now: datetime) -> list[Lot]:
@@ -90,8 +94,8 @@ def known_holds(causes: Sequence[str]) -> dict[str, Hold]:
 
 def locked_hold(cause: str) -> tuple[Hold, Wallet] | None:
     """The hold for a cause and its wallet, both locked. None when there never was one."""
-    for pk, state, amount, opened_by, closed_by, wallet_pk, available, held in _rows(LOCK_HOLD, [cause]):
-        wallet = Wallet(pk=wallet_pk, available_id=available, held_id=held)
+    for pk, state, amount, opened_by, closed_by, wallet_pk, available, held, owed in _rows(LOCK_HOLD, [cause]):
+        wallet = Wallet(pk=wallet_pk, available_id=available, held_id=held, owed_id=owed)
         hold = Hold(
             pk=pk,
             cause=cause,
@@ -115,15 +119,19 @@ def lots_of(hold: Hold, wallet: Wallet) -> dict[int, int]:
     )
 
 
-def post(moves: Sequence[Move]) -> None:
-    """Write transfers, each from one account to another, with one pair of entries for each lot."""
-    transfers = [transfer for transfer, *_ in moves]
-    entries = [
-        (transfer.key, account, lot, signed)
-        for transfer, source, target, lots in moves
+def between(source: int, target: int, lots: Lots) -> list[Leg]:
+    """One pair of entries for each lot: from one account to another."""
+    return [
+        (account, lot, signed)
         for lot, amount in sorted(lots.items())
         for account, signed in ((source, -amount), (target, amount))
     ]
+
+
+def post(moves: Sequence[Move]) -> None:
+    """Write transfers with their entries."""
+    transfers = [transfer for transfer, _ in moves]
+    entries = [(transfer.key, *leg) for transfer, legs in moves for leg in legs]
     written = _rows(
         POST,
         [

@@ -28,11 +28,18 @@ POST = pgtrigger.Trigger(
         END IF;
         NEW.balance_after := posted.balance;
         NEW.version := posted.version;
-        IF NEW.lot_id IS NULL THEN
-            IF posted.debt_allowed = 0 THEN
-                RAISE EXCEPTION 'entry on account % names no lot, and no debt is allowed there', NEW.account_id;
+        IF posted.kind = 'owed' THEN
+            IF NEW.lot_id IS NOT NULL THEN
+                RAISE EXCEPTION 'entry on account % names a lot, and what is owed is of none', NEW.account_id;
+            END IF;
+            IF NEW.amount < 0 AND NOT EXISTS (
+                SELECT FROM billing_transfer WHERE id = NEW.transfer_id AND kind = 'take_back') THEN
+                RAISE EXCEPTION 'account % comes to owe only by a transfer that takes back', NEW.account_id;
             END IF;
             RETURN NEW;
+        END IF;
+        IF NEW.lot_id IS NULL THEN
+            RAISE EXCEPTION 'entry on account % names no lot', NEW.account_id;
         END IF;
         UPDATE billing_lot lot
            SET remaining = remaining + CASE posted.kind WHEN 'available' THEN NEW.amount ELSE 0 END,
@@ -78,30 +85,6 @@ def moved_by_entries_only(*columns: str) -> pgtrigger.Trigger:
         when=pgtrigger.Before,
         func=MOVED_BY_ENTRIES_ONLY,
     )
-
-
-# How far an account may go below zero follows the audited rows that say why, and nothing else.
-ALLOW_DEBT = pgtrigger.Trigger(
-    name="allow",
-    operation=pgtrigger.Insert,
-    when=pgtrigger.After,
-    func="""
-        UPDATE billing_account SET debt_allowed = NEW.allowed WHERE id = NEW.account_id;
-        RETURN NULL;
-    """,
-)
-
-ALLOWED_BY_DEBTS_ONLY = pgtrigger.Trigger(
-    name="allowed_by_debts",
-    operation=pgtrigger.UpdateOf("debt_allowed"),
-    when=pgtrigger.Before,
-    func="""
-        IF pg_trigger_depth() < 2 THEN
-            RAISE EXCEPTION 'what account % may owe is said by a row of billing_debt only', OLD.id;
-        END IF;
-        RETURN NEW;
-    """,
-)
 
 
 # A hold is as large as what its transfer set aside, and it ends with the transfer that takes exactly that away.

@@ -54,24 +54,23 @@ CHECKS = (
             WINDOW turn AS (PARTITION BY entry.account_id ORDER BY entry.version)) line
      WHERE balance_after IS DISTINCT FROM before + amount OR version IS DISTINCT FROM number
     """,
-    # Nothing runs below zero but where debt is allowed; no entry floats without an account.
+    # Nothing runs below zero but what is owed, and that never above; no entry floats without an account.
     """
-    SELECT 'account ' || id, 'stands at ' || balance || ', below what is allowed'
-      FROM billing_account WHERE balance < -debt_allowed
+    SELECT 'account ' || id, 'is ' || kind || ' and stands at ' || balance
+      FROM billing_account WHERE CASE kind WHEN 'owed' THEN balance > 0 ELSE balance < 0 END
     """,
     """
     SELECT 'entry ' || entry.id, 'names account ' || entry.account_id || ', which does not exist'
       FROM billing_entry entry
      WHERE NOT EXISTS (SELECT FROM billing_account account WHERE account.id = entry.account_id)
     """,
-    # What an account may owe is what the newest audited row says, and nothing where there is none.
+    # What is owed came from money that was taken back, and from nothing else.
     """
-    SELECT 'account ' || account.id,
-           'may owe ' || account.debt_allowed || ', the audited rows allow ' || coalesce(newest.allowed, 0)
+    SELECT 'entry ' || entry.id, 'makes a debt of ' || -entry.amount || ' in a transfer of kind ' || transfer.kind
       FROM billing_account account
-      LEFT JOIN LATERAL (SELECT allowed FROM billing_debt debt WHERE debt.account_id = account.id
-                          ORDER BY id DESC LIMIT 1) newest ON true
-     WHERE account.debt_allowed <> coalesce(newest.allowed, 0)
+      JOIN billing_entry entry ON entry.account_id = account.id
+      JOIN billing_transfer transfer ON transfer.id = entry.transfer_id
+     WHERE account.kind = 'owed' AND entry.amount < 0 AND transfer.kind <> 'take_back'
     """,
     # What a lot has left and has set aside is what the entries that name it say.
     """
@@ -91,13 +90,13 @@ CHECKS = (
     SELECT 'lot ' || lot.id, 'was granted ' || lot.granted || ', its transfer says ' || coalesce(sum(entry.amount), 0)
       FROM billing_lot lot
       JOIN billing_wallet wallet ON wallet.id = lot.wallet_id
-      LEFT JOIN billing_transfer transfer ON transfer.key = lot.key AND transfer.kind = 'grant'
+      LEFT JOIN billing_transfer transfer ON transfer.key = lot.key AND transfer.kind IN ('grant', 'restore')
       LEFT JOIN billing_entry entry ON entry.transfer_id = transfer.id AND entry.lot_id = lot.id
                                    AND entry.account_id = wallet.available_id
      GROUP BY lot.id
     HAVING lot.granted <> coalesce(sum(entry.amount), 0)
     """,
-    # The accounts of a wallet are the sums of its lots (less its debt) and of its open holds.
+    # The accounts of a wallet are the sums of its lots and of its open holds.
     """
     SELECT 'wallet ' || wallet.id,
            'can spend ' || available.balance || ' and has ' || held.balance || ' set aside, its lots say '
@@ -110,7 +109,7 @@ CHECKS = (
       CROSS JOIN LATERAL (SELECT coalesce(sum(hold.amount), 0) AS amount
                             FROM billing_hold hold WHERE hold.wallet_id = wallet.id AND hold.state = 'open') holds
      WHERE held.balance <> lots.held OR held.balance <> holds.amount
-        OR (available.debt_allowed = 0 AND available.balance <> lots.remaining)
+        OR available.balance <> lots.remaining
     """,
     # A hold was opened with its amount and ended, if it ended, with the same; each lot got back what it gave.
     """
@@ -134,6 +133,18 @@ CHECKS = (
      WHERE hold.state <> 'open'
      GROUP BY hold.id, entry.lot_id
     HAVING sum(entry.amount) <> 0
+    """,
+    # What was taken back of a purchase, less what was restored, is no more than it granted.
+    """
+    SELECT 'payment ' || payment.id || ' (' || payment.key || ')',
+           'granted ' || payment.credits || ', of which ' || taken.amount || ' are taken back'
+      FROM billing_payment payment
+      CROSS JOIN LATERAL (SELECT coalesce(sum(entry.amount), 0) AS amount
+                            FROM billing_transfer transfer
+                            JOIN billing_entry entry ON entry.transfer_id = transfer.id AND entry.account_id = -4
+                           WHERE transfer.cause = 'payment:' || payment.id
+                             AND transfer.kind IN ('take_back', 'restore')) taken
+     WHERE taken.amount < 0 OR taken.amount > payment.credits
     """,
     # What was set aside, spent or given back belongs to a hold that knows of it.
     """

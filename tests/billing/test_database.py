@@ -8,7 +8,6 @@ from django.core.management import CommandError, call_command
 
 from billing import ledger
 from billing.models import Entry, Transfer, Wallet
-from journal.models import Line
 from journal.transactions import step
 from tests.billing.test_ledger import TOMORROW, wallet_with, whole
 
@@ -25,11 +24,11 @@ def wallet(fresh_database: str) -> Wallet:
     return wallet
 
 
-def new_transfer(app: Any, wallet: Wallet) -> int:
+def new_transfer(app: Any, wallet: Wallet, *, kind: str = "grant", key: str = "forged") -> int:
     row = app.execute(
         "INSERT INTO billing_transfer (key, digest, kind, wallet_id, cause, reason, created_at, effective_at) "
-        "VALUES ('forged', '', 'grant', %s, '', '', now(), now()) RETURNING id",
-        [wallet.pk],
+        "VALUES (%s, '', %s, %s, '', '', now(), now()) RETURNING id",
+        [key, kind, wallet.pk],
     ).fetchone()
     return int(row[0])
 
@@ -110,7 +109,7 @@ MOVES_PAST_THE_ENTRIES = (
     "UPDATE billing_lot SET expires_at = NULL",
     "UPDATE billing_wallet SET person_id = person_id + 1",
     "UPDATE billing_hold SET amount = 1",
-    "INSERT INTO billing_account (kind, balance, version, debt_allowed) VALUES ('available', 5, 0, 0)",
+    "INSERT INTO billing_account (kind, balance, version) VALUES ('available', 5, 0)",
     "DELETE FROM billing_hold",
     "DELETE FROM billing_lot",
     "DELETE FROM billing_wallet",
@@ -125,43 +124,36 @@ def test_only_an_entry_moves_a_balance(wallet: Wallet, as_app: Any) -> None:
     assert whole() == []
 
 
-def test_the_application_cannot_allow_a_debt(wallet: Wallet, as_app: Any) -> None:
-    for statement in (
-        "UPDATE billing_account SET debt_allowed = 100000 WHERE id = %s",
-        "INSERT INTO billing_debt (account_id, allowed, reason, created_at) VALUES (%s, 100000, 'please', now())",
-    ):
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            as_app.execute(statement, [wallet.available_id])
-    with pytest.raises(psycopg.errors.RaiseException):
-        as_app.execute(
-            "INSERT INTO billing_account (kind, balance, version, debt_allowed) VALUES ('available', 0, 0, 100000)"
-        )
-    assert whole() == []
-
-
-def owe(connection: Any, wallet: Wallet) -> None:
-    """Post twenty credits of debt, as the application may where it is allowed."""
+def owe(connection: Any, wallet: Wallet, kind: str, amount: int = 20) -> None:
+    """Post a debt, in a transfer of that kind."""
     with connection.transaction():
-        transfer = new_transfer(connection, wallet)
-        for account, amount in ((wallet.available_id, -20), (-2, 20)):
-            connection.execute(INSERT_ENTRY, [transfer, account, None, amount])
+        transfer = new_transfer(connection, wallet, kind=kind)
+        row = connection.execute(
+            "INSERT INTO billing_account (kind, balance, version) VALUES ('owed', 0, 0) RETURNING id"
+        ).fetchone()
+        connection.execute("UPDATE billing_wallet SET owed_id = %s WHERE id = %s", [row[0], wallet.pk])
+        for account, part in ((row[0], -amount), (-4, amount)):
+            connection.execute(INSERT_ENTRY, [transfer, account, None, part])
 
 
-def test_the_owner_allows_a_debt_by_an_audited_row(wallet: Wallet, as_app: Any, as_owner: Any) -> None:
-    allow = "INSERT INTO billing_debt (account_id, allowed, reason, created_at) VALUES (%s, 50, 'a dispute', now())"
-    as_owner.execute(allow, [wallet.available_id])
-    owe(as_app, wallet)
-    assert ledger.balance(wallet).available == 4 - 20
-    assert Line.objects.filter(source="billing_debt").count() == 1
+def test_a_debt_comes_only_with_what_is_taken_back(wallet: Wallet, as_app: Any) -> None:
+    for kind in ("grant", "hold", "correct", "restore"):
+        with pytest.raises(psycopg.errors.RaiseException, match="comes to owe only by a transfer that takes back"):
+            owe(as_app, wallet, kind)
+    owe(as_app, wallet, "take_back")
+    wallet.refresh_from_db()
+    assert ledger.balance(wallet) == ledger.Balance(available=4, held=4, owed=20)
+    with pytest.raises(psycopg.errors.CheckViolation), as_app.transaction():
+        as_app.execute(INSERT_ENTRY, [new_transfer(as_app, wallet, key="more"), wallet.owed_id, None, 21])
+    with pytest.raises(psycopg.errors.RaiseException):
+        as_app.execute("UPDATE billing_wallet SET owed_id = NULL")
     assert whole() == []
-    with pytest.raises(psycopg.errors.RaiseException, match="is said by a row of billing_debt only"):
-        as_owner.execute("UPDATE billing_account SET debt_allowed = 60 WHERE id = %s", [wallet.available_id])
 
 
-def test_verify_lists_a_debt_that_no_audited_row_explains(wallet: Wallet, as_app: Any, as_owner: Any) -> None:
-    tamper(as_owner, f"UPDATE billing_account SET debt_allowed = 50 WHERE id = {wallet.available_id}")
-    owe(as_app, wallet)
-    assert whole() == [f"account {wallet.available_id}: may owe 50, the audited rows allow 0"]
+def test_verify_lists_a_debt_from_nowhere(wallet: Wallet, as_app: Any, as_owner: Any) -> None:
+    owe(as_app, wallet, "take_back")
+    tamper(as_owner, "UPDATE billing_transfer SET kind = 'grant' WHERE kind = 'take_back'")
+    assert any("makes a debt of 20 in a transfer of kind grant" in said for said in whole()), whole()
 
 
 def test_a_hold_that_ended_stays_ended(wallet: Wallet, as_app: Any) -> None:

@@ -130,12 +130,12 @@ def test_lines_that_nobody_seals_are_found(head: HeadFile, as_owner: Any) -> Non
 
 
 def test_a_table_that_no_line_names_is_compared_too(head: HeadFile, as_owner: Any) -> None:
-    assert "billing_debt" in AppendOnly.tables()
-    assert not Line.objects.filter(source="billing_debt").exists()
+    assert "billing_price" in AppendOnly.tables()
+    assert not Line.objects.filter(source="billing_price").exists()
     tamper(
         as_owner,
-        "INSERT INTO billing_debt (account_id, allowed, reason, created_at) "
-        "SELECT id, 5, 'nobody knows', now() FROM billing_account WHERE kind = 'available' LIMIT 1",
-        "billing_debt",
+        "INSERT INTO billing_price (offer, interval, amount, currency, credits, stripe_price, stripe_product, created_at) "
+        "VALUES ('creator', 'month', 1, 'usd', 1000000, 'price_1', 'prod_1', now())",
+        "billing_price",
     )
     assert [line.partition(": ")[2] for line in findings(head)] == ["has no audit line: it was put in past the trigger"]

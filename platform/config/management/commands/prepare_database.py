@@ -6,7 +6,6 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 
 from accounts.roles import write_roles
-from billing.models import Account
 from journal.models import Line
 
 
@@ -36,11 +35,6 @@ class Command(BaseCommand):
                     granted = "SELECT"
                 elif table in append_only or table == Line._meta.db_table:
                     granted = "SELECT, INSERT"
-                elif table == Account._meta.db_table:
-                    # Whoever may write a column cannot be kept from it by a right to the whole table.
-                    columns = {str(field.column) for field in Account._meta.local_concrete_fields} - Account.OWNERS
-                    names = ", ".join(owner.ops.quote_name(column) for column in sorted(columns))
-                    granted = f"SELECT, INSERT, DELETE, UPDATE ({names})"
                 else:
                     granted = "SELECT, INSERT, UPDATE, DELETE"
                 cursor.execute(f"GRANT {granted} ON {quoted} TO {name}")

@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import ClassVar, Self
 
 import pgtrigger
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -27,42 +28,37 @@ class House(models.IntegerChoices):
     GRANTED = -1, "granted"  # where credits come from; its sum is the negative of all ever granted
     REVENUE = -2, "revenue"  # what was spent
     EXPIRED = -3, "expired"
+    TAKEN_BACK = -4, "taken back"  # with money that was refunded or disputed
+    CORRECTED = -5, "corrected"  # taken by a correction; what a correction gives comes from GRANTED
 
 
 class Account(models.Model):
-    """One side of an entry: what a wallet can spend, what it has set aside, or one of the house's."""
+    """One side of an entry: what a wallet can spend, has set aside or owes, or one of the house's."""
 
     class Kind(models.TextChoices):
         AVAILABLE = "available", "available"
         HELD = "held", "held"
+        OWED = "owed", "owed"  # the explicit debt state: never above zero, and the only one below
         HOUSE = "house", "house"
-
-    # Columns that the application's role may not update.
-    OWNERS: ClassVar = {"debt_allowed"}
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=9, choices=Kind.choices)
     # None for the house. Changed by the trigger of an entry, and by nothing else.
     balance = models.BigIntegerField(null=True)
     version = models.BigIntegerField(null=True)
-    # How far below zero it may go: the explicit debt state. Follows the rows of Debt; the application's role has no
-    # right to update it.
-    debt_allowed = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(kind="house", balance__isnull=True, version__isnull=True)
-                | Q(kind__in=["available", "held"], balance__isnull=False, version__isnull=False),
+                | Q(kind__in=["available", "held", "owed"], balance__isnull=False, version__isnull=False),
                 name="account_house_has_no_balance",
             ),
             models.CheckConstraint(
-                condition=Q(balance__isnull=True) | Q(balance__gte=-F("debt_allowed")),
+                condition=Q(balance__isnull=True) | Q(kind="owed", balance__lte=0) | Q(balance__gte=0),
                 name="account_not_below_zero",
             ),
-            models.CheckConstraint(
-                condition=Q(kind="available") | Q(debt_allowed=0), name="account_debt_only_of_available"
-            ),
+            models.CheckConstraint(condition=~Q(kind="owed") | Q(balance__lte=0), name="account_owed_not_above_zero"),
         ]
         triggers: ClassVar = [
             NO_DELETE,
@@ -73,10 +69,6 @@ class Account(models.Model):
                 operation=pgtrigger.Insert,
                 condition=pgtrigger.Q(new__balance__isnull=False) & ~pgtrigger.Q(new__balance=0, new__version=0),
             ),
-            pgtrigger.Protect(
-                name="opens_without_debt", operation=pgtrigger.Insert, condition=pgtrigger.Q(new__debt_allowed__gt=0)
-            ),
-            triggers.ALLOWED_BY_DEBTS_ONLY,
         ]
 
 
@@ -87,12 +79,24 @@ class Wallet(models.Model):
     person = models.OneToOneField(User, on_delete=models.PROTECT, related_name="wallet")
     available = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="+")
     held = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="+")
+    # Opened with the first debt. While it stands below zero the wallet is on billing hold: nothing can be set aside.
+    owed = models.OneToOneField(Account, on_delete=models.PROTECT, null=True, related_name="+")
+    # The most credits that the person wants to spend in a calendar month. None: no limit.
+    spending_limit = models.PositiveIntegerField(null=True)
 
     class Meta:
-        permissions: ClassVar = [("view_console", "May see the billing console")]
+        permissions: ClassVar = [
+            ("view_console", "May see the billing console"),
+            ("act_in_console", "May correct, refund and change plans, with a reason"),
+        ]
         triggers: ClassVar = [
             NO_DELETE,
             pgtrigger.ReadOnly(name="keeps_accounts", fields=["person", "available", "held"]),
+            pgtrigger.Protect(
+                name="keeps_owed",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__owed__isnull=False) & pgtrigger.Q(new__owed__df=pgtrigger.F("old__owed")),
+            ),
         ]
 
 
@@ -121,8 +125,11 @@ class Lot(models.Model):
     effective_at = models.DateTimeField(default=timezone.now)
     # None: never.
     expires_at = models.DateTimeField(null=True)
-    # What was paid for the whole lot, in the smallest unit of its currency. None: nothing was sold.
+    # What was paid for the whole lot, in the smallest unit of `currency`. None: nothing was sold.
     cost_basis = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3, blank=True, default="")
+    # The purchase that it came with: where that is refunded or disputed, this lot is taken back first.
+    payment = models.ForeignKey("billing.Payment", on_delete=models.PROTECT, null=True, related_name="lots")
     key = models.CharField(max_length=200, unique=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -153,7 +160,18 @@ class Lot(models.Model):
             ),
             pgtrigger.ReadOnly(
                 name="keeps_terms",
-                fields=["wallet", "source", "granted", "effective_at", "expires_at", "cost_basis", "key", "created_at"],
+                fields=[
+                    "wallet",
+                    "source",
+                    "granted",
+                    "effective_at",
+                    "expires_at",
+                    "cost_basis",
+                    "currency",
+                    "payment",
+                    "key",
+                    "created_at",
+                ],
             ),
         ]
 
@@ -167,6 +185,10 @@ class Transfer(AppendOnly):
         CAPTURE = "capture", "spent"
         RELEASE = "release", "given back"
         EXPIRE = "expire", "expired"
+        TAKE_BACK = "take_back", "taken back"  # the money for them was refunded or disputed
+        RESTORE = "restore", "restored"  # the money came back after all
+        REPAY = "repay", "set against what was owed"
+        CORRECT = "correct", "corrected"
 
     id = models.BigAutoField(primary_key=True)
     key = models.CharField(max_length=200, unique=True)
@@ -183,7 +205,13 @@ class Transfer(AppendOnly):
     effective_at = models.DateTimeField(default=timezone.now)
 
     class Meta(AppendOnly.Meta):
-        indexes: ClassVar = [models.Index(fields=["wallet", "-id"], name="transfer_of_wallet")]
+        indexes: ClassVar = [
+            models.Index(fields=["wallet", "-id"], name="transfer_of_wallet"),
+            # What was taken back and restored of one purchase; a medium's transfers are found by its hold.
+            models.Index(fields=["cause"], name="transfer_of_payment", condition=Q(kind__in=["take_back", "restore"])),
+            # Rows are written in the order of time: a few pages tell where a day lies.
+            BrinIndex(fields=["created_at"], name="transfer_by_time"),
+        ]
 
 
 class Entry(AppendOnly):
@@ -196,7 +224,7 @@ class Entry(AppendOnly):
     account = models.ForeignKey(
         Account, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    # None only where debt is allowed.
+    # None for what is owed, and for the house's side of it.
     lot = models.ForeignKey(Lot, on_delete=models.PROTECT, null=True, related_name="entries")
     amount = models.BigIntegerField()
     # Written by the database; None on a house account.
@@ -209,20 +237,6 @@ class Entry(AppendOnly):
             models.CheckConstraint(condition=~Q(amount=0), name="entry_moves_something"),
         ]
         triggers: ClassVar = [*AppendOnly.Meta.triggers, triggers.POST, triggers.BALANCED]
-
-
-class Debt(AppendOnly):
-    """From now on an account may go so far below zero, and why. Zero ends it. Only the database's owner adds one."""
-
-    id = models.BigAutoField(primary_key=True)
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debts")
-    allowed = models.PositiveBigIntegerField()
-    reason = models.CharField(max_length=200)
-    created_at = models.DateTimeField(default=timezone.now)
-
-    class Meta(AppendOnly.Meta):
-        constraints: ClassVar = [models.CheckConstraint(condition=~Q(reason=""), name="debt_has_reason")]
-        triggers: ClassVar = [*AppendOnly.Meta.triggers, triggers.ALLOW_DEBT]
 
 
 class HoldQuerySet(models.QuerySet["Hold"]):
@@ -271,6 +285,8 @@ class Hold(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["wallet"], name="hold_open_of_wallet", condition=Q(state="open")),
+            # For the spending limit of a month.
+            models.Index(fields=["wallet", "opened_at"], name="hold_of_wallet"),
             models.Index(fields=["expires_at"], name="hold_to_expire", condition=Q(state="open")),
         ]
         triggers: ClassVar = [
@@ -287,7 +303,7 @@ class Hold(models.Model):
 
 
 class Allowance(models.Model):
-    """Credits that a wallet gets every month, without paying: the demo's, later a plan's."""
+    """Credits that a wallet gets every month without paying: the free plan's, or what the house gives."""
 
     wallet = models.OneToOneField(Wallet, on_delete=models.PROTECT, primary_key=True, related_name="allowance")
     credits = models.PositiveIntegerField()
