@@ -1,5 +1,6 @@
 """Credits that come every month."""
 
+from calendar import monthrange
 from datetime import date, datetime, timedelta
 
 from django.utils import timezone
@@ -54,6 +55,13 @@ def monthly_grant(person: User, month: date) -> Transfer:
         expires_at=allowance.refill_of(_next(month)),
         reason=f"Credits for {month:%B %Y}",
     )
+
+
+def months_after(moment: datetime, months: int) -> datetime:
+    """The same time so many months later; on the last day of a shorter month."""
+    number = moment.month - 1 + months
+    year, month = moment.year + number // 12, number % 12 + 1
+    return moment.replace(year=year, month=month, day=min(moment.day, monthrange(year, month)[1]))
 
 
 def _next(month: date) -> date:

@@ -1,6 +1,6 @@
 """The tables of this room: the ledger, what is sold through Stripe, and what billing admins do."""
 
-from billing.models.acts import Act, ActDecision
+from billing.models.acts import Act, ActDecision, ActOutcome
 from billing.models.ledger import (
     HOLD_ARROWS,
     Account,
@@ -17,6 +17,7 @@ from billing.models.sale import (
     Customer,
     Dispute,
     Event,
+    Finding,
     Notice,
     Operation,
     Payment,
@@ -31,12 +32,14 @@ __all__ = [
     "Account",
     "Act",
     "ActDecision",
+    "ActOutcome",
     "Allowance",
     "Checkout",
     "Customer",
     "Dispute",
     "Entry",
     "Event",
+    "Finding",
     "Hold",
     "House",
     "Lot",

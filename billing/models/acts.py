@@ -69,3 +69,14 @@ class ActDecision(AppendOnly):
 
     class Meta(AppendOnly.Meta):
         triggers: ClassVar = [*AppendOnly.Meta.triggers, ANOTHER_PERSON]
+
+
+class ActOutcome(AppendOnly):
+    """What came of an act that was granted, once Stripe and the ledger have had their say."""
+
+    id = models.BigAutoField(primary_key=True)
+    act = models.OneToOneField(Act, on_delete=models.PROTECT, related_name="outcome")
+    is_done = models.BooleanField()
+    # Why not, or nothing.
+    said = models.CharField(max_length=300, blank=True, default="")
+    at = models.DateTimeField(default=timezone.now)

@@ -149,11 +149,14 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 
     def live(self) -> Self:
         """Those that Stripe still keeps, whether or not they are paid."""
-        return self.exclude(status__in=["canceled", "incomplete_expired"])
+        return self.exclude(status__in=Subscription.OVER)
 
 
 class Subscription(models.Model):
     """A person's subscription. `status` is Stripe's word; what it entitles to is what was paid for."""
+
+    OVER: ClassVar = ("canceled", "incomplete_expired")
+    UNPAID: ClassVar = ("past_due", "unpaid", "incomplete")
 
     id = models.BigAutoField(primary_key=True)
     person = models.ForeignKey(User, on_delete=models.PROTECT, related_name="subscriptions")
@@ -218,6 +221,8 @@ class Payment(models.Model):
     card_brand = models.CharField(max_length=20, blank=True, default="")
     card_last4 = models.CharField(max_length=4, blank=True, default="", db_index=True)
     paid_at = models.DateTimeField()
+    # For a subscription: until when it pays for `price`.
+    covers_until = models.DateTimeField(null=True)
     # Money that went back, as Stripe says now: refunded; of that, with the credits left to the person; and what a
     # dispute holds at this moment.
     refunded = models.PositiveBigIntegerField(default=0)
@@ -233,6 +238,7 @@ class Payment(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["person", "-id"], name="payment_of_person"),
             models.Index(fields=["paid_at"], name="payment_by_time"),
+            models.Index(fields=["stripe_subscription", "-covers_until"], name="payment_of_subscription"),
         ]
         triggers: ClassVar = [
             NO_DELETE,
@@ -344,3 +350,25 @@ class Notice(models.Model):
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["person", "kind", "about"], name="notice_once")]
         indexes: ClassVar = [models.Index(fields=["id"], name="notice_unsent", condition=Q(sent_at__isnull=True))]
+
+
+class Finding(models.Model):
+    """A difference between Stripe and us that the reconciliation saw, with what to do about it."""
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=40)
+    # The payment, subscription, price, ... it is about.
+    about = models.CharField(max_length=255)
+    what = models.CharField(max_length=400)
+    remedy = models.CharField(max_length=300)
+    # Whether `manage.py till reconcile --mend` does it.
+    is_mendable = models.BooleanField()
+    first_seen_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+    # It was not seen again, or was mended.
+    gone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["kind", "about"], condition=Q(gone_at__isnull=True), name="finding_once"),
+        ]

@@ -160,6 +160,8 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Where Stripe's hosted pages lie: a form of ours that buys is sent on there.
+STRIPE_PAGES = env.words("STRIPE_PAGES", "https://checkout.stripe.com,https://billing.stripe.com")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -168,7 +170,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF],
         "connect-src": [SELF],
         "font-src": [SELF],
-        "form-action": [SELF],
+        "form-action": [SELF, *STRIPE_PAGES],
         "manifest-src": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
@@ -203,8 +205,18 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10
 # A child that loads weights says nothing for a while.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 180
 
-# What the free plan grants each month.
-FREE_CREDITS_A_MONTH = env.integer("FREE_CREDITS_A_MONTH", 15, least=1)
+# Selling. Without a key nothing is sold, and everybody has the free plan.
+PLANS = Path(env.text("VAGLIO_PLANS", str(ROOT / "billing" / "plans.toml")))
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "https://api.stripe.com").rstrip("/")
+STRIPE_TIMEOUT = env.seconds("STRIPE_TIMEOUT", 20, least=0.1)
+STRIPE_RETRIES = env.integer("STRIPE_RETRIES", 2)
+# Above so many credits, or so much money in its smallest unit, a second billing admin has to agree.
+SECOND_PERSON_CREDITS = env.integer("SECOND_PERSON_CREDITS", 2000)
+SECOND_PERSON_MONEY = env.integer("SECOND_PERSON_MONEY", 5000)
+# What an hour of drawing costs the house, in the smallest unit of the shop's currency: for the margin of each model.
+DRAWING_HOUR_COST = env.integer("DRAWING_HOUR_COST", 150)
 
 # Drawing. Threads of one drawing worker on a CPU; 0 leaves it to torch.
 DRAW_THREADS = env.integer("DRAW_THREADS", 0)

@@ -27,3 +27,9 @@ def require_transaction() -> None:
     """Refuse to go on outside a transaction: the caller's other writes must stand or fall with ours."""
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("This must run inside the caller's transaction.")
+
+
+def require_no_transaction() -> None:
+    """Refuse to go on inside a transaction: what follows is slow, or must be written down before it is done."""
+    if transaction.get_connection().in_atomic_block:
+        raise transaction.TransactionManagementError("This must run outside any transaction.")

@@ -1,0 +1,1 @@
+"""What billing admins see and do."""

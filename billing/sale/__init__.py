@@ -1,0 +1,1 @@
+"""Plans, Stripe, and what was bought."""
