@@ -40,6 +40,7 @@ def world(*, durable: bool = True) -> Iterator[World]:
                 "VAGLIO_CLASSIFIERS": "fake",
                 "VAGLIO_POLICIES": f"{ROOT / 'moderation' / 'policies'}{os.pathsep}{ROOT / 'tests' / 'policies'}",
                 "VAGLIO_CATALOGUE": str(ROOT / "tests" / "catalogue"),
+                "VAGLIO_PLANS": str(ROOT / "tests" / "plans.toml"),
                 "LOG_LEVEL": "WARNING",
                 "BASE_URL": "http://testserver",
                 "ALLOWED_HOSTS": "testserver,127.0.0.1",

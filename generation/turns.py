@@ -27,6 +27,13 @@ def lock_turn(person_id: int) -> Turn:
     return Turn.objects.select_for_update().get(person_id=person_id)
 
 
+def weigh(turn: Turn, weight: int) -> None:
+    """Give a locked turn the weight of its person's plan."""
+    if turn.weight != weight:
+        turn.weight = weight
+        turn.save(update_fields=["weight"])
+
+
 def line_up(turn: Turn, *, returning: bool | None = None) -> None:
     """Point a locked turn at the person's oldest queued job, or at none. Call after any change to their queue.
 

@@ -25,12 +25,17 @@ from moderation.statements import statement_of
 PER_PAGE = 20
 # How many may be asked for at once, as far as the model goes; the API takes any number.
 COUNTS = (1, 2, 4, 8)
+# Where the session keeps what could not be paid yet.
+UNSENT = "unsent"
 FIELDS = ("prompt", "negative_prompt", "model", "size", "n", "seed")
 # What can stand against an order, and the status that says so.
 REFUSALS: dict[type[Exception], int] = {
     BadOrder: 400,
     verbs.PromptRefused: 400,
     ledger.NotEnoughCredits: 402,
+    ledger.OnBillingHold: 402,
+    ledger.SpendingLimitReached: 402,
+    verbs.BeyondPlan: 403,
     verbs.AccountOnHold: 403,
     KeyReused: 409,
     verbs.TooManyJobs: 429,
@@ -48,8 +53,13 @@ def person_of(request: HttpRequest) -> User:
 @login_required
 @require_safe
 def studio(request: HttpRequest) -> HttpResponse:
-    """The composer and the person's jobs, newest first; `?from=` brings the words of an earlier one."""
+    """The composer and the person's jobs, newest first.
+
+    `?from=` brings the words of an earlier job, `?unsent` those that could not be paid.
+    """
     values: dict[str, str] = {}
+    if "unsent" in request.GET:
+        values = request.session.get(UNSENT, {})
     if (start := _uuid(request.GET.get("from"))) and (
         old := Job.objects.of(person_of(request)).filter(pk=start).first()
     ):
@@ -127,6 +137,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
         made = verbs.submit(person, check(**values), route="studio", idempotency_key=key or None)
     except tuple(REFUSALS) as error:
         return _refused(request, values, error)
+    request.session.pop(UNSENT, None)
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect(f"{reverse('studio')}#job-{made.pk}")
     (sight,) = sights(Job.objects.of(person).filter(pk=made.pk))
@@ -135,6 +146,9 @@ def jobs(request: HttpRequest) -> HttpResponse:
 
 def _refused(request: HttpRequest, values: Mapping[str, str], error: Exception) -> HttpResponse:
     """The note beside the composer, alone or with its page."""
+    if REFUSALS[type(error)] == 402 or isinstance(error, verbs.BeyondPlan):
+        # Buying leads away from here and back; the words wait, in the session and in no address.
+        request.session[UNSENT] = {name: text[: 4 * LONGEST_PROMPT] for name, text in values.items()}
     if request.htmx:  # type: ignore[attr-defined]
         context = _composer(person_of(request), values) | {"error": error}
         answer = render(request, "generation/refusal.html", context, status=_status(error))

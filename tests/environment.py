@@ -19,6 +19,8 @@ os.environ |= {
     "VAGLIO_CLASSIFIERS": "fake",
     "VAGLIO_POLICIES": f"{ROOT / 'moderation' / 'policies'}{os.pathsep}{ROOT / 'tests' / 'policies'}",
     "VAGLIO_CATALOGUE": str(ROOT / "tests" / "catalogue"),
+    "VAGLIO_PLANS": str(ROOT / "tests" / "plans.toml"),
+    "STRIPE_WEBHOOK_SECRET": "whsec_of_the_tests",
     "BASE_URL": "http://testserver",
     "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
     "LEASE_SECONDS": "2",

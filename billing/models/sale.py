@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import User
+from billing.money import money
 from journal.models import AppendOnly
 
 NO_DELETE = pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete)
@@ -249,6 +250,26 @@ class Payment(models.Model):
     def cause(self) -> str:
         """How transfers name it."""
         return f"payment:{self.pk}"
+
+    @property
+    def money(self) -> str:
+        """What was paid, as a person reads it."""
+        return money(self.amount, self.currency)
+
+    @property
+    def money_refunded(self) -> str:
+        """What went back, as a person reads it."""
+        return money(self.refunded, self.currency)
+
+    @property
+    def title(self) -> str:
+        """What it was for, as a person reads it."""
+        words = {
+            "subscription_create": "a plan begun",
+            "subscription_cycle": "a plan renewed",
+            "subscription_update": "a plan changed",
+        }
+        return f"{self.credits:,} credits, {words.get(self.occasion, 'once')}"
 
     @property
     def why_taken(self) -> str:

@@ -24,6 +24,7 @@ from billing.models import (
     Payment,
     Subscription,
 )
+from billing.money import money
 from billing.sale import checkout, payments, subscriptions, till
 from billing.sale.customers import alone, note_deleted
 from billing.sale.events import retry_failed
@@ -456,7 +457,7 @@ def _left_lying() -> Iterator[Difference]:
 
 
 def _money(amount: int | None, currency: str | None) -> str:
-    return f"{(amount or 0) / 100:.2f} {(currency or '?').upper()}"
+    return money(amount or 0, currency or "?")
 
 
 def _told(state: tuple[Any, ...]) -> str:

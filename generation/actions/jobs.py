@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from billing import ledger
+from billing.sale.plans import Limits, limits_of, plan_of
 from generation.models import Job, JobHistory, Medium, RefusedAttempt
 from generation.offer import Order, new_seed
-from generation.turns import line_up, lock_turn
+from generation.turns import line_up, lock_turn, weigh
 from journal import idempotency, outbox
 from journal.events import announce
 from journal.transactions import require_transaction, step
@@ -56,11 +57,22 @@ class AccountOnHold(Exception):
 
 
 class TooManyJobs(Exception):
-    """The person's cap on unfinished jobs."""
+    """The person's cap on unfinished jobs, by their plan."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"You have {most} jobs that are not finished. Wait for one, or cancel one.")
+        super().__init__(
+            f"You have {most} jobs that are not finished, as many as your plan takes. Wait for one, or cancel one."
+        )
         self.most = most
+
+
+class BeyondPlan(Exception):
+    """The person's plan does not reach so far. `field` names what asks for too much."""
+
+    def __init__(self, field: str, plan: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+        self.plan = plan
 
 
 class TooManyRefusals(Exception):
@@ -85,8 +97,8 @@ def submit(
     The same key with the same order returns the job it made before; with another order it raises
     idempotency.KeyReused. `is_retry` attaches a keyless retry to the same person's identical order of the last
     15 minutes. An order that was refused before is refused again, and not counted again. Raises PromptRefused,
-    IntakeClosed, AccountOnHold, TooManyJobs, TooManyRefusals or billing's NotEnoughCredits; then nothing was made and
-    nothing is held.
+    IntakeClosed, AccountOnHold, BeyondPlan, TooManyJobs, TooManyRefusals or billing's NotEnoughCredits, OnBillingHold
+    or SpendingLimitReached; then nothing was made and nothing is held.
     """
     digest = idempotency.digest_of(order.fields())
     refusal: PromptRefused | None = None
@@ -182,8 +194,10 @@ def _make(person: User, order: Order) -> Job:
         raise IntakeClosed(retry_after=60)
     if Freeze.objects.filter(person=person, lifted_at__isnull=True).exists():
         raise AccountOnHold
-    if Job.objects.of(person).open()[: settings.MOST_OUTSTANDING_JOBS].count() >= settings.MOST_OUTSTANDING_JOBS:
-        raise TooManyJobs(settings.MOST_OUTSTANDING_JOBS)
+    limits = _limits(person, order)
+    most = min(limits.parallel_jobs, settings.MOST_OUTSTANDING_JOBS)
+    if Job.objects.of(person).open()[:most].count() >= most:
+        raise TooManyJobs(most)
     job = Job.objects.create(
         person=person,
         model=order.card.name,
@@ -214,9 +228,23 @@ def _make(person: User, order: Order) -> Job:
     return job
 
 
+def _limits(person: User, order: Order) -> Limits:
+    """What the person's plan allows. Raises BeyondPlan where the order asks for more."""
+    plan = plan_of(person)
+    assert plan.limits is not None
+    if (side := max(order.width, order.height)) > plan.limits.longest_side:
+        sentence = (
+            f"{plan.title} draws up to {plan.limits.longest_side} px, and this asks for {side}. Nothing was charged."
+        )
+        raise BeyondPlan("size", plan.code, sentence)
+    return plan.limits
+
+
 def start(job: Job, *, reason: str) -> bool:
     """Put a job whose inputs were cleared in line, and wake a worker. In the deciding transaction."""
     turn = lock_turn(job.person_id)
+    # The plan's share in line counts from the next job on.
+    weigh(turn, limits_of(job.person).weight)
     queued = Job.State.QUEUED
     moved = job.move({Job.State.CHECKING, Job.State.IN_REVIEW}, queued, reason=reason, queued_at=timezone.now())
     if moved:

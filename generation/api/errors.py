@@ -7,8 +7,8 @@ from django.conf import settings
 from django.http import JsonResponse
 from django.http.response import HttpResponseBase
 
-from billing.ledger import NotEnoughCredits
-from generation.actions.jobs import AccountOnHold, IntakeClosed, PromptRefused, TooManyJobs, TooManyRefusals
+from billing.ledger import NotEnoughCredits, OnBillingHold, SpendingLimitReached
+from generation.actions.jobs import AccountOnHold, BeyondPlan, IntakeClosed, PromptRefused, TooManyJobs, TooManyRefusals
 from generation.offer import BadOrder
 from journal.idempotency import KeyReused
 
@@ -95,6 +95,12 @@ def as_api_error(error: Exception) -> ApiError | None:
             )
         case NotEnoughCredits():
             return ApiError(402, "insufficient_credits", str(error), kind="insufficient_quota")
+        case OnBillingHold():
+            return ApiError(402, "billing_hold", str(error), kind="insufficient_quota")
+        case SpendingLimitReached():
+            return ApiError(402, "spending_limit_reached", str(error), kind="insufficient_quota")
+        case BeyondPlan():
+            return ApiError(403, "beyond_plan", str(error), param=error.field, vaglio={"plan": error.plan})
         case KeyReused():
             return ApiError(409, "idempotency_key_reused", str(error), param="Idempotency-Key")
         case IntakeClosed():
@@ -121,6 +127,9 @@ ERRORS = (
     BadOrder,
     PromptRefused,
     NotEnoughCredits,
+    OnBillingHold,
+    SpendingLimitReached,
+    BeyondPlan,
     KeyReused,
     IntakeClosed,
     AccountOnHold,

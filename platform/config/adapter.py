@@ -3,12 +3,12 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from django.conf import settings
 from django.http import HttpRequest
 
 from accounts.models import User
 from billing import ledger
 from billing.allowances import allow_monthly
+from billing.sale.plans import FREE, shop
 from journal.transactions import step
 
 
@@ -32,5 +32,5 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         with step("accounts.sign_up"):
             person: User = super().save_user(request, user, form, commit)
             if commit:
-                allow_monthly(ledger.wallet_of(person), settings.FREE_CREDITS_A_MONTH)
+                allow_monthly(ledger.wallet_of(person), shop().offers[FREE].credits)
         return person

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from billing.sale.views import stripe_events
 from config import health
 from generation.api.door import api
 
@@ -11,6 +12,7 @@ urlpatterns = [
     path("account/", include("allauth.account.urls")),
     path("account/", include("accounts.urls")),
     path("wallet/", include("billing.urls")),
+    path("stripe/events/", stripe_events, name="stripe_events"),
     path("desk/", include("moderation.urls")),
     path("v1/", api.urls),
     path("", include("generation.urls")),

@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts import keys
 from accounts.models import User
+from billing.models import Checkout, Price
 from generation.addresses import signed_path
 from generation.models import Job, Medium
 from moderation.actions import claim, claim_next
@@ -57,6 +58,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "medium": (Rule("GET", (ALICE,)),),
     # Whoever holds a signed address may look, for five minutes.
     "signed_medium": (Rule("GET", EVERYBODY),),
+    "checkout": (Rule("GET", (ALICE,)),),
     "api_key_revocation": (Rule("POST", (ALICE,), (302, 303)),),
     "api:retrieve": (Rule("GET", (ALICE,), by_key=True), Rule("GET", (ALICE,))),
     "api:cancel": (Rule("DELETE", (ALICE,), by_key=True),),
@@ -96,6 +98,10 @@ def world(fresh_database: str) -> World:
     assert (of_refused.state, of_held.state) == ("refused", "in_review")
     freeze = Freeze.objects.get(case__medium__job=severe)
     key, _ = keys.create(people.alice, "hers")
+    price = Price.objects.create(
+        offer="pack-500", interval="once", amount=900, currency="usd", credits=500, stripe_price="p", stripe_product="p"
+    )
+    checkout = Checkout.objects.create(person=people.alice, price=price, key="matrix", state="expired")
     everybody = people._asdict()
     job = {"job_id": released.pk}
     of_medium = {"medium_id": medium.pk}
@@ -110,6 +116,7 @@ def world(fresh_database: str) -> World:
             **dict.fromkeys(["desk_case", "desk_original", "desk_claim", "desk_decision", "desk_skip"], of_case),
             "statement": {"case_id": of_refused.pk},
             "desk_lift": {"freeze_id": freeze.pk},
+            "checkout": {"checkout_id": checkout.pk},
             "api_key_revocation": {"key_id": key.pk},
             "api:model": {"name": "fake"},
             "signed_medium": {"token": signed_path(medium).strip("/").rpartition("/")[2]},

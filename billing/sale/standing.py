@@ -1,0 +1,56 @@
+"""How a subscription stands, in a word and a sentence, with what its owner can do about it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from billing.models import Subscription
+from billing.sale.plans import shop
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`state` is one of: active, trialing, ending, paused, confirm, grace, unpaid, over."""
+
+    state: str
+    word: str
+    sentence: str
+    # Where the person sets it right at Stripe, or nothing.
+    url: str = ""
+    acts: tuple[str, ...] = ()
+
+
+def standing_of(subscription: Subscription) -> Standing:
+    """What to say of a subscription now."""
+    now = timezone.now()
+    ends, renews, pays = subscription.ends_at, subscription.period_end, subscription.action_url
+    if subscription.status in Subscription.OVER:
+        return Standing("over", "ended", "It is over. Choose a plan to begin anew.")
+    if subscription.status == "incomplete":
+        return Standing("confirm", "not paid yet", "Your bank wants you to confirm the first payment.", pays)
+    if subscription.status in Subscription.UNPAID:
+        lasts = subscription.paid_until and subscription.paid_until + shop().grace
+        if lasts and lasts > now and subscription.status == "past_due":
+            sentence = f"The last payment failed and is tried again by itself. Your plan lasts until {_day(lasts)}."
+            return Standing("grace", "payment failed", sentence, pays, ("cancellation",))
+        return Standing("unpaid", "unpaid", "Your plan waits for its payment. Your credits are safe.", pays)
+    if ends:
+        return Standing(
+            "ending", "ending", f"It ends on {_day(ends)}. Until then nothing changes.", "", ("continuation",)
+        )
+    if subscription.is_paused:
+        return Standing(
+            "paused", "paused", "Nothing is charged and nothing granted until you resume.", "", ("resumption",)
+        )
+    if pays:
+        return Standing("confirm", "to be confirmed", "Your bank wants you to confirm the change of plan.", pays)
+    if subscription.status == "trialing" and subscription.trial_end:
+        sentence = f"To try until {_day(subscription.trial_end)}; then it is paid for the first time."
+        return Standing("trialing", "on trial", sentence, "", ("cancellation",))
+    sentence = f"Renews on {_day(renews)}." if renews else ""
+    return Standing("active", "active", sentence, "", ("cancellation", "pause"))
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%-d %B %Y}"
