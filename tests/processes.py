@@ -17,7 +17,7 @@ from local.valkey import EmbeddedValkey
 from tests.path import until
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("relay", "sweep", "draw", "screen")
+KINDS = ("relay", "sweep", "till", "draw", "screen")
 
 
 class Platform:

@@ -29,6 +29,8 @@ from local.voices import Voices
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATABASE = "vaglio"
 
+TEST_CARD = "4242 4242 4242 4242"
+
 # How long the programs may take to end what they do, once asked.
 PATIENCE = 20.0
 
@@ -75,6 +77,8 @@ class Demo:
         self.voices = Voices()
         self.supervisor = Supervisor(CHECKOUT, self.voices)
         self.began = time.monotonic()
+        # The socket of the offline Stripe, unless the environment names a real one.
+        self.till: socket.socket | None = None
 
     def run(self) -> None:
         """Start everything, tell how to get in, and look after it until Asked.
@@ -100,6 +104,8 @@ class Demo:
             told = self.seed(env)
             self.forget_the_dead(env)
             listening = listener.fileno()
+            if self.till is not None:
+                self.supervisor.keep(offline_stripe(env, self.till.fileno(), self.folder / "stripe"))
             for program in programs(env, listening):
                 self.supervisor.keep(program)
             self.await_readiness(address)
@@ -120,7 +126,8 @@ class Demo:
             **os.environ,
             **self.databases(),
             "DJANGO_SETTINGS_MODULE": "config.settings",
-            "SECRET_KEY": os.environ.get("SECRET_KEY") or self.secret_key(),
+            "SECRET_KEY": os.environ.get("SECRET_KEY") or self.secret("secret-key"),
+            **self.stripe(),
             "VAGLIO_DATA": str(data),
             "BASE_URL": os.environ.get("BASE_URL", address),
             "PYTHONUNBUFFERED": "1",
@@ -156,11 +163,27 @@ class Demo:
             "DATABASE_OWNER_URL": postgres.owner_url(DATABASE),
         }
 
-    def secret_key(self) -> str:
-        """Read the key that signs sessions, making it on first use."""
-        path = self.folder / "secret-key"
+    def stripe(self) -> dict[str, str]:
+        """Where payments are made: at the offline Stripe, on a port that it keeps, unless a key is given."""
+        if os.environ.get("STRIPE_SECRET_KEY") or os.environ.get("STRIPE_SECRET_KEY_FILE"):
+            return {}
+        kept = self.folder / "stripe-port"
+        self.till = preflight.open_port_again(kept.read_text() if kept.exists() else "")
+        port = self.till.getsockname()[1]
+        kept.write_text(str(port))
+        url = f"http://127.0.0.1:{port}"
+        return {
+            "STRIPE_API_BASE": url,
+            "STRIPE_PAGES": url,
+            "STRIPE_SECRET_KEY": f"sk_test_{self.secret('stripe-key')}",
+            "STRIPE_WEBHOOK_SECRET": f"whsec_{self.secret('stripe-webhook')}",
+        }
+
+    def secret(self, name: str) -> str:
+        """Read a secret of this demo's, making it on first use: what signs sessions, what Stripe is asked with."""
+        path = self.folder / name
         if not path.exists():
-            half = self.folder / "secret-key.new"
+            half = self.folder / f"{name}.new"
             half.unlink(missing_ok=True)
             with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
                 file.write(secrets.token_urlsafe(50))
@@ -230,6 +253,7 @@ class Demo:
             "",
             *(f"  {one['role']:<{wide}}  {one['email']:<{wider}}  {one['password']}" for one in accounts),
             "",
+            *([f"  Plans are paid at an offline Stripe: any date, any CVC, card {TEST_CARD}", ""] if self.till else []),
             f"  API key  {told['api_key']}",
             "",
             f"  curl {address}/v1/images/generations -H 'Authorization: Bearer {told['api_key']}' "
@@ -269,9 +293,17 @@ def programs(env: dict[str, str], listening: int) -> list[Program]:
         Program("web", [python, "-m", "local.serve", str(listening)], env, pass_fds=[listening]),
         Program("relay", [python, "manage.py", "relay"], env),
         Program("sweep", [python, "manage.py", "sweep"], env),
+        Program("till", [python, "manage.py", "till"], env),
         Program("draw", [*celery, *alone, "-n", "draw@%h", "-Q", "draw", "-P", "prefork", "-c", "1"], env),
         Program("screen", [*celery, *alone, "-n", "screen@%h", "-Q", "screen", "-P", "solo"], env),
     ]
+
+
+def offline_stripe(env: dict[str, str], listening: int, folder: Path) -> Program:
+    """A Stripe of the demo's own, with `listening` its open socket. It tells the web what happened there."""
+    command = [sys.executable, "-m", "billing.fakestripe", "--folder", str(folder), "--fd", str(listening)]
+    hook = ["--webhook", f"{env['BASE_URL']}/stripe/events/", "--webhook-secret", env["STRIPE_WEBHOOK_SECRET"]]
+    return Program("stripe", [*command, *hook, "--key", env["STRIPE_SECRET_KEY"]], env, pass_fds=[listening])
 
 
 def data_name() -> str:

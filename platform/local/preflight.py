@@ -68,6 +68,13 @@ def open_port(wish: str | None) -> socket.socket:
     raise Unable(f"Port {wish} is in use: choose another by VAGLIO_PORT, or leave it unset for a free one.")
 
 
+def open_port_again(before: str) -> socket.socket:
+    """Listen on the port of the last time, so that addresses that were handed out stay good; or on any free one."""
+    if before.isdecimal() and 1023 < int(before) < 65536 and (listener := _listen(int(before))):
+        return listener
+    return socket.create_server(("127.0.0.1", 0), backlog=512)
+
+
 def _listen(port: int) -> socket.socket | None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

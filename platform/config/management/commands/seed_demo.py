@@ -19,6 +19,7 @@ CAST = {
     "moderator": ("bob@demo.example", "moderator"),
     "senior moderator": ("sofia@demo.example", "senior_moderator"),
     "billing admin": ("bruno@demo.example", "billing_admin"),
+    "second billing admin": ("bianca@demo.example", "billing_admin"),
     "operator": ("olga@demo.example", "operator"),
 }
 CREDITS_A_MONTH = 400
