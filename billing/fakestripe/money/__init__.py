@@ -1,0 +1,1 @@
+"""The nouns that move money: cards, payments, refunds, disputes and the balance."""

@@ -1,0 +1,1 @@
+"""The nouns that are sold and billed: customers, prices, sessions, subscriptions, invoices."""

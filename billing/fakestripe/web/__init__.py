@@ -1,0 +1,1 @@
+"""What stands between the world and HTTP: the server, the pages that people see, the knobs."""
