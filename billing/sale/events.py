@@ -75,12 +75,13 @@ def keep(told: dict[str, Any]) -> bool:
     """Write an event down, once, and wake whoever works on them. False if it was there."""
     kind, object_id, customer = _about(told)
     state = Event.State.WAITING if kind else Event.State.IGNORED
+    now = timezone.now()
     with step("till.event"), connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO billing_event (stripe_id, type, object_id, customer, created_at, received_at, payload, state,
                                        attempts, due_at, error)
-            VALUES (%s, %s, %s, %s, %s, now(), %s, %s, 0, now(), '')
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0, %s, '')
             ON CONFLICT DO NOTHING
             """,
             [
@@ -89,8 +90,10 @@ def keep(told: dict[str, Any]) -> bool:
                 object_id[:255],
                 customer[:100],
                 moment(told.get("created")),
+                now,
                 json.dumps(told),
                 state.value,
+                now,
             ],
         )
         is_new = bool(cursor.rowcount == 1)

@@ -43,8 +43,9 @@ def create(world: World, p: Params) -> Obj:
         raise StripeError(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded", param="charge"
         )
-    open_dispute = [d for d in world.store.where("dispute", "charge", charge["id"]) if not d["is_charge_refundable"]]
-    if open_dispute:
+    disputes = world.store.where("dispute", "charge", charge["id"])
+    # One that was won has given the money back.
+    if any(not dispute["is_charge_refundable"] and dispute["status"] != "won" for dispute in disputes):
         raise StripeError(
             f"Charge {charge['id']} has been charged back; its dispute moves the money.", code="charge_disputed"
         )
