@@ -36,7 +36,7 @@ def move(
 
 def fee_on(amount: int) -> int:
     """What Stripe keeps of a card payment: 2.9 % and 30 cents."""
-    return round(amount * 0.029) + 30
+    return (amount * 29 + 500) // 1000 + 30
 
 
 @route("GET", "/v1/balance_transactions/{}")
