@@ -83,7 +83,7 @@ def test_a_card_that_fails_says_why_and_the_session_stays_open(till: Till, card:
     paid = till.v1.checkout.sessions.retrieve(session.id, params={"expand": ["payment_intent"]})
     assert paid.payment_status == "paid"
     charges = till.v1.charges.list(params={"payment_intent": paid.payment_intent.id})
-    assert [charge.status for charge in charges.data][0] == "succeeded"
+    assert charges.data[0].status == "succeeded"
 
 
 def test_a_bank_that_asks_is_answered_on_its_page(till: Till) -> None:

@@ -98,7 +98,6 @@ class Api:
                 raise StripeError(
                     f"Idempotency key '{key}' belongs to another call: its address or parameters differ.",
                     type="idempotency_error",
-                    code="idempotency_key_in_use" if kept["path"] == path else None,
                 )
             return Reply(
                 kept["status"],

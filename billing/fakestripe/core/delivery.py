@@ -104,7 +104,8 @@ class Postman(threading.Thread):
             delivery["state"] = "abandoned"
             self.world.store.put(delivery)
             return None
-        body = json.dumps(public(event), indent=2)
+        version = endpoint["api_version"] or event["api_version"]
+        body = json.dumps({**public(event), "api_version": version}, indent=2)
         return Letter(delivery["id"], endpoint["url"], endpoint["_secret"], body, event["type"], self.world.now)
 
     def _post(self, letter: Letter) -> None:

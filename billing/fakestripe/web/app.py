@@ -52,7 +52,7 @@ class App:
             await _send(send, self._failure(kind))
             return
         if key is not None and key in self.api.in_flight:
-            await _send(send, _in_use(key))
+            await _send(send, self._in_use(key))
             return
         if fault is not None and kind == "slow":
             if key is not None:
@@ -78,14 +78,13 @@ class App:
             error = {"type": "api_error", "message": "Something went wrong on Stripe's side, on purpose."}
         return Reply(int(kind), json.dumps({"error": error}).encode(), {"Request-Id": self.api.world.id("req", 14)})
 
-
-def _in_use(key: str) -> Reply:
-    error = {
-        "type": "idempotency_error",
-        "code": "idempotency_key_in_use",
-        "message": f"A call with the idempotency key {key} is being carried out.",
-    }
-    return Reply(409, json.dumps({"error": error}).encode())
+    def _in_use(self, key: str) -> Reply:
+        error = {
+            "type": "idempotency_error",
+            "code": "idempotency_key_in_use",
+            "message": f"A call with the idempotency key {key} is being carried out.",
+        }
+        return Reply(409, json.dumps({"error": error}).encode(), {"Request-Id": self.api.world.id("req", 14)})
 
 
 async def _body(receive: Receive) -> str | None:
