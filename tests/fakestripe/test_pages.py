@@ -55,6 +55,16 @@ def test_a_paid_or_expired_session_says_so(till: Till, fake: FakeStripe) -> None
     assert httpx.get(f"{fake.url}/c/pay/cs_test_no").status_code == 404
 
 
+def test_after_a_refused_confirmation_the_form_leads_back_to_checkout(till: Till, fake: FakeStripe) -> None:
+    session = till.session(till.pack())
+    form = {"act": "pay", "email": "a@example.com", "number": "4000002760003184", "expiry": "12 / 34", "cvc": "123"}
+    bank = httpx.post(session.url, data=form).headers["location"]
+    page = httpx.post(bank, data={"answer": "fail"})
+    assert "could not confirm" in page.text
+    assert f'action="/c/pay/{session.id}"' in page.text
+    assert httpx.post(bank, data={"answer": "complete"}).status_code == 410
+
+
 def test_a_form_from_another_site_is_refused(till: Till, fake: FakeStripe) -> None:
     session = till.session(till.pack())
     answer = httpx.post(session.url, data={"act": "pay"}, headers={"Sec-Fetch-Site": "cross-site"})

@@ -15,13 +15,17 @@ def _url(p: Params, url: str) -> str:
 
 
 def enter(world: World, url: str, *, secret: str | None = None, events: list[str] | None = None) -> Obj:
-    """An endpoint; one with the same address is taken again, with the new secret."""
+    """The endpoint with this address, taken again with the new secret, or a new one: a restart adds no second."""
     for known in world.store.all("webhook_endpoint"):
         if known["url"] == url and not known.get("deleted"):
             known["_secret"] = secret or known["_secret"]
             known["enabled_events"] = events or known["enabled_events"]
             world.save(known)
             return known
+    return _new(world, url, secret=secret, events=events)
+
+
+def _new(world: World, url: str, *, secret: str | None = None, events: list[str] | None = None) -> Obj:
     endpoint: Obj = {
         "id": world.id("we"),
         "object": "webhook_endpoint",
@@ -48,7 +52,7 @@ def create(world: World, p: Params) -> Obj:
     if not events:
         raise StripeError("Missing required param: enabled_events.", code="parameter_missing", param="enabled_events")
     p.end()
-    endpoint = enter(world, url, events=events)
+    endpoint = _new(world, url, events=events)
     endpoint.update(api_version=version, description=description, metadata=merged({}, metadata))
     world.save(endpoint)
     return {**endpoint, "secret": endpoint["_secret"]}
