@@ -55,6 +55,8 @@ class FakeStripe:
         )
         self._thread = threading.Thread(target=self._running.serve, name="fakestripe", daemon=True)
         self._thread.start()
+        # A second start answers at the same address, as a restarted server does.
+        self._port = self._running.listener.getsockname()[1]
         while not self._running.server.started:
             if not self._thread.is_alive():
                 raise RuntimeError("The offline Stripe did not start.")

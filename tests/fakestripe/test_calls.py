@@ -56,6 +56,19 @@ def test_an_answer_lost_after_the_work_is_found_again_by_its_key(till: Till) -> 
     assert len(till.v1.refunds.list(params={"payment_intent": intent.id}).data) == 1
 
 
+def test_a_500_after_the_work_is_what_the_key_remembers(till: Till) -> None:
+    fake = till.driver.offline("a 500 after the work")
+    intent = till.bought(till.pack(1000)).payment_intent
+    fake.faults(kind="500_after_commit", match="POST /v1/refunds")
+    for _ in range(2):
+        with pytest.raises(stripe.APIError) as broken:
+            till.v1.refunds.create(
+                params={"payment_intent": intent.id, "metadata": {"ours": "7"}}, options={"idempotency_key": "refund:2"}
+            )
+        assert broken.value.http_status == 500
+    assert [one.metadata["ours"] for one in till.v1.refunds.list(params={"payment_intent": intent.id}).data] == ["7"]
+
+
 def test_the_other_faults_do_nothing_and_pass(till: Till) -> None:
     fake = till.driver.offline("faults")
     params = {"email": f"{till.mark}@example.com"}

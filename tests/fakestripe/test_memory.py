@@ -38,6 +38,21 @@ def test_a_restart_keeps_objects_clock_keys_and_what_is_due(folder: Path) -> Non
     checked.verify()
 
 
+def test_a_stopped_fake_comes_back_at_the_same_address(folder: Path) -> None:
+    checked = Checked()
+    with FakeStripe(folder, frozen_at=JANUARY_31) as fake:
+        till = Till(client_for(fake.url, fake.key, checked), Offline(fake))
+        session = till.session(till.pack())
+        fake.stop()
+        with pytest.raises(stripe.APIConnectionError):
+            till.v1.customers.list()
+        fake.start()
+        till.driver.pay(session)
+        assert till.v1.checkout.sessions.retrieve(session.id).payment_status == "paid"
+    checked.close()
+    checked.verify()
+
+
 def test_a_kill_loses_nothing_that_was_answered(folder: Path) -> None:
     checked = Checked()
     for round in range(2):

@@ -125,6 +125,15 @@ class Api:
             }
         )
 
+    def spoil(self, key: str, reply: Reply) -> None:
+        """Let the recorded answer of this key be another one: the work is done, yet a 500 is what is kept of it."""
+        with self.world.lock:
+            kept = self.world.store.get(f"_answer_{key}")
+            if kept is not None:
+                kept.update(status=reply.status, body=reply.body.decode())
+                self.world.store.put(kept)
+                self.world.flush()
+
     def _carry_out(self, method: str, path: str, query: str, body: str) -> tuple[Reply, bool]:
         """The reply, and whether the endpoint began: an answer given before that is not recorded."""
         found = find(method, path)

@@ -224,7 +224,10 @@ class World:
         self.store.set_meta("settings", json.loads(json.dumps(self.settings.as_dict())))
 
     def reset(self) -> None:
-        """Forget every object; endpoints and settings too. The clock stays where it is."""
+        """Forget every object and setting. Endpoints stay, since they are wiring; so does the clock."""
+        endpoints = self.store.all("webhook_endpoint")
         self.store.clear()
+        for endpoint in endpoints:
+            self.store.put(endpoint)
         self.settings = Settings()
         self._heap.clear()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from billing.fakestripe.core.api import Api, Reply
 from billing.fakestripe.core.faults import Faults
 
+logger = logging.getLogger(__name__)
 LOCAL = ("127.0.0.1", "localhost")
 MOST_BYTES = 1_000_000
 
@@ -59,17 +61,27 @@ class App:
                 self.api.in_flight.add(key)
             try:
                 await asyncio.sleep(fault.seconds)
-                reply = self.api.call(method, path, query, body, headers)
+                reply = self._answered(method, path, query, body, headers)
             finally:
                 self.api.in_flight.discard(key or "")
         else:
-            reply = self.api.call(method, path, query, body, headers)
+            reply = self._answered(method, path, query, body, headers)
         if kind == "timeout_after_commit":
             await _hang_up(scope, receive)
             return
         if kind == "500_after_commit":
             reply = self._failure("500")
+            if key is not None:
+                self.api.spoil(key, reply)
         await _send(send, reply)
+
+    def _answered(self, method: str, path: str, query: str, body: str, headers: dict[str, str]) -> Reply:
+        try:
+            return self.api.call(method, path, query, body, headers)
+        except Exception:
+            # A fault of the double itself: callers get what Stripe answers when it breaks, and we get the trace.
+            logger.exception("%s %s broke the offline Stripe", method, path)
+            return self._failure("500")
 
     def _failure(self, kind: str) -> Reply:
         if kind == "429":
