@@ -102,6 +102,21 @@ def test_an_upgrade_charges_the_difference_at_once(till: Till) -> None:
     assert changed["items"].data[0].price.id == large.id
 
 
+def test_every_change_of_a_subscription_is_told_with_what_was_before(till: Till) -> None:
+    fake = till.driver.offline("all events")
+    small, large = till.plan(1000), till.plan(3000)
+    subscription = till.subscribed(small)
+    change = {"items": [{"id": subscription["items"].data[0].id, "price": large.id}]}
+    till.v1.invoices.create_preview(params={"subscription": subscription.id, "subscription_details": change})
+    before = len(fake.events())
+    till.v1.subscriptions.update(subscription.id, params={**change, "proration_behavior": "always_invoice"})
+    told = [event for event in fake.events()[before:] if event["type"] == "customer.subscription.updated"]
+    assert [event["data"]["object"]["items"]["data"][0]["price"]["id"] for event in told] == [large.id]
+    assert told[0]["data"]["previous_attributes"]["items"]["data"][0]["price"]["id"] == small.id
+    fake.advance_to(subscription["items"].data[0].current_period_end + 7200)
+    assert len(fake.events("invoice.upcoming")) == 1
+
+
 def test_an_upgrade_that_cannot_be_paid_changes_nothing(till: Till) -> None:
     till.driver.offline("a card that fails later")
     small, large = till.plan(1000), till.plan(3000)

@@ -38,10 +38,13 @@ class Store:
         self._index: dict[tuple[str, str, str], dict[str, Obj]] = {}
         self._indexed_as: dict[str, list[tuple[str, str, str]]] = {}
         self._shadow: dict[str, str] = {}
+        # Each object as the last event about it left it: several silent steps make one difference to tell.
+        self._told: dict[str, str] = {}
         self._order: dict[str, int] = {}
         self._next = 1
         self._dirty: dict[str, None] = {}
         self._undo: dict[str, str | None] | None = None
+        self._undo_told: dict[str, str] = {}
         self._base: sqlite3.Connection | None = None
         self._meta: dict[str, Any] = {}
         self._meta_dirty = False
@@ -75,6 +78,7 @@ class Store:
         self._reindex(key, obj)
         if kind not in UNDIFFED:
             self._shadow[key] = json.dumps(obj)
+            self._told.setdefault(key, self._shadow[key])
         self._dirty[key] = None
 
     def _reindex(self, key: str, obj: Obj) -> None:
@@ -92,15 +96,26 @@ class Store:
             self._index.setdefault(place, {})[key] = obj
         self._indexed_as[key] = now
 
-    def put(self, obj: Obj) -> Obj | None:
-        """Keep this state of the object. Answers how it stood before, or None if it is new."""
+    def put(self, obj: Obj) -> None:
+        """Keep this state of the object."""
         key = obj["id"]
         before = self._shadow.get(key)
         if self._undo is not None and key not in self._undo:
             known = key in self.objects
             self._undo[key] = (before or json.dumps(self.objects[key])) if known else None
+            if known and key in self._told:
+                self._undo_told[key] = self._told[key]
         self._enter(key, obj)
-        return json.loads(before) if before is not None else None
+
+    def told(self, key: str) -> Obj | None:
+        """The object as the last event about it left it, or None if it was never kept."""
+        text = self._told.get(key)
+        return json.loads(text) if text is not None else None
+
+    def tell(self, key: str) -> None:
+        """An event tells how the object stands now."""
+        if key in self._shadow:
+            self._told[key] = self._shadow[key]
 
     def remove(self, key: str) -> None:
         """Forget the object as though it had never been."""
@@ -111,6 +126,7 @@ class Store:
         for place in self._indexed_as.pop(key, ()):
             self._index[place].pop(key, None)
         self._shadow.pop(key, None)
+        self._told.pop(key, None)
         self._order.pop(key, None)
         self._dirty[key] = None
 
@@ -142,6 +158,7 @@ class Store:
     def begin_undo(self) -> None:
         """Remember how things stand, so that `undo` can bring them back."""
         self._undo = {}
+        self._undo_told = {}
 
     def keep(self) -> None:
         """What was done since `begin_undo` stays."""
@@ -159,6 +176,7 @@ class Store:
                 obj.clear()
                 obj.update(json.loads(before))
                 self._enter(key, obj)
+                self._told.update({key: self._undo_told[key]} if key in self._undo_told else {})
 
     def meta(self, key: str) -> Any:
         """A value that is no object, or None."""

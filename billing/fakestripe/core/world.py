@@ -111,7 +111,11 @@ class World:
 
     def save(self, obj: Obj, *types: str) -> None:
         """Keep the object's new state and tell of it: one event for each type, `.updated` only if it changed."""
-        before = self.store.put(obj)
+        before = self.store.told(obj["id"]) if types else None
+        self.store.put(obj)
+        if not types:
+            return
+        self.store.tell(obj["id"])
         shown = public(obj)
         previous = _difference(public(before), shown) if before is not None else None
         for type in types:
@@ -161,8 +165,9 @@ class World:
     def later(self, obj: Obj, verb: str, at: int | None) -> None:
         """Let `verb` be done with the object at that moment, or no more with None. The caller saves the object."""
         waiting = obj.setdefault("_due", {})
-        waiting.pop(verb, None)
-        if at is not None:
+        if at is None:
+            waiting.pop(verb, None)
+        elif waiting.get(verb) != at:
             waiting[verb] = at
             self._push(at, obj["id"], verb)
 
@@ -180,6 +185,7 @@ class World:
             if obj is None or obj.get("_due", {}).get(verb) != at:
                 continue
             del obj["_due"][verb]
+            self.store.put(obj)
             earlier, self.request = self.request, Request()
             self.clock.pin(at)
             try:

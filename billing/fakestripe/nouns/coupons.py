@@ -39,6 +39,18 @@ def is_open(world: World, promotion: Obj, customer: str | None) -> bool:
     )
 
 
+def check_restrictions(world: World, promotion: Obj, subtotal: int, customer: str | None) -> None:
+    """Refuse a code that wants a larger or a first order."""
+    least = promotion["restrictions"]["minimum_amount"]
+    if least and subtotal < least:
+        raise StripeError("This code needs a larger order.", code="promotion_code_invalid", param="promotion_code")
+    if promotion["restrictions"]["first_time_transaction"] and customer:
+        invoices = world.store.where("invoice", "customer", customer)
+        bought = [charge for charge in world.store.where("charge", "customer", customer) if charge["paid"]]
+        if bought or any(invoice["status"] == "paid" and invoice["total"] > 0 for invoice in invoices):
+            raise StripeError("This code is for a first order.", code="promotion_code_invalid", param="promotion_code")
+
+
 def discount(
     world: World,
     coupon: Obj,

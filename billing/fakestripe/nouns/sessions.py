@@ -59,24 +59,9 @@ def use_code(world: World, session: Obj, code: str) -> None:
         session["discounts"] = []
     else:
         promotion = coupons.code_for(world, code, session["customer"])
-        _check_restrictions(world, promotion, session)
+        coupons.check_restrictions(world, promotion, session["amount_subtotal"], session["customer"])
         session["discounts"] = [{"coupon": None, "promotion_code": promotion["id"]}]
     reckon_totals(world, session)
-
-
-def _check_restrictions(world: World, promotion: Obj, session: Obj) -> None:
-    least = promotion["restrictions"]["minimum_amount"]
-    if least and session["amount_subtotal"] < least:
-        raise StripeError("This code needs a larger order.", code="promotion_code_invalid", param="promotion_code")
-    if promotion["restrictions"]["first_time_transaction"] and session["customer"]:
-        paid = [
-            invoice
-            for invoice in world.store.where("invoice", "customer", session["customer"])
-            if invoice["status"] == "paid" and invoice["total"] > 0
-        ]
-        bought = [c for c in world.store.where("charge", "customer", session["customer"]) if c["paid"]]
-        if paid or bought:
-            raise StripeError("This code is for a first order.", code="promotion_code_invalid", param="promotion_code")
 
 
 def _read_lines(world: World, rows: list[Params], mode: str) -> list[Obj]:
