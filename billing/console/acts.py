@@ -4,11 +4,12 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from accounts.models import User
 from billing import ledger, reversals
 from billing.models import Act, ActDecision, ActOutcome, Lot, Operation, Payment, Price, Subscription
+from billing.money import money
 from billing.sale import payments, subscriptions, till
 from billing.sale.customers import alone
 from journal.transactions import require_no_transaction, step
@@ -71,11 +72,11 @@ def ask_refund(
     if not payment.stripe_intent:
         raise NotAllowed("amount", "Nothing was charged for this purchase, so nothing can be given back.")
     if not 0 < amount <= refundable(payment):
-        raise NotAllowed("amount", f"From 0.01 to {refundable(payment) / 100:.2f} can be given back.")
+        raise NotAllowed("amount", f"Up to {money(refundable(payment), payment.currency)} can be given back.")
     if amount > (unspent := unspent_worth(payment)) and not beyond:
         raise NotAllowed(
             "beyond",
-            f"Only {unspent / 100:.2f} of it is unspent. To give more back, say so: what was spent becomes a debt, or "
+            f"Only {money(unspent, payment.currency)} of it is unspent. To give more back, say so: what was spent becomes a debt, or "
             "the person keeps the credits.",
         )
     return _ask(
@@ -94,7 +95,8 @@ def ask_refund(
 
 def ask_plan_change(subscription: Subscription, to: str, *, reason: str, asked_by: User, key: str) -> Act:
     """Change somebody's plan: `to` is the id of a price, or END_LATER or END_NOW. Raises NotAllowed."""
-    price = Price.objects.filter(pk=to).first() if to.isdecimal() and len(to) < 19 else None
+    plans = Price.objects.exclude(interval=Price.Interval.ONCE)
+    price = plans.filter(pk=to).first() if to.isascii() and to.isdecimal() and len(to) < 19 else None
     if price is None and to not in {END_LATER, END_NOW}:
         raise NotAllowed("plan", "Choose a plan of the list.")
     if subscription.status in Subscription.OVER:
@@ -123,7 +125,7 @@ def decide(act: Act, *, by: User, is_granted: bool, reason: str = "") -> ActDeci
         raise DecidedBefore(act) from error
     if is_granted:
         # While Stripe is away it is granted all the same, and the till asks again until Stripe answers.
-        with suppress(till.StripeAway):
+        with suppress(till.StripeAway, till.NoStripe):
             carry_out(act)
     return decision
 
@@ -172,7 +174,7 @@ def _ask(
     if person == asked_by:
         raise NotAllowed("person", "This is your own account; another billing admin has to do it.")
     try:
-        with transaction.atomic(), step("till.act"):
+        with step("till.act"):
             act = Act.objects.create(
                 kind=kind,
                 person=person,
@@ -187,10 +189,11 @@ def _ask(
                 key=key[:64],
             )
     except IntegrityError:
-        # The same form, sent twice.
-        return Act.objects.get(key=key[:64], asked_by=asked_by)
-    if not needs_second:
-        decide(act, by=asked_by, is_granted=True)
+        # The same form, sent twice; the first time may have died before it was decided.
+        act = Act.objects.get(key=key[:64], asked_by=asked_by)
+    if not act.needs_second and not ActDecision.objects.filter(act=act).exists():
+        with suppress(DecidedBefore):
+            decide(act, by=asked_by, is_granted=True)
     return act
 
 

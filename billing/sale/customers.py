@@ -35,10 +35,9 @@ def customer_of(person: User) -> Customer:
     known = Customer.objects.filter(person=person).first()
     if known and known.deleted_at is None:
         return known
-    number = Operation.objects.filter(kind="customer.create", person=person).exclude(state="begun").count() + 1
     made = till.ask(
         "customer.create",
-        f"person:{person.pk}:{number}",
+        f"person:{person.pk}:{_turn(person, known)}",
         {"email": person.email, "metadata": {"person": str(person.pk)}},
         lambda c, params, options: c.v1.customers.create(params, options),
         person=person,
@@ -48,6 +47,19 @@ def customer_of(person: User) -> Customer:
             person=person, defaults={"stripe_id": made.stripe_id, "deleted_at": None}
         )
     return customer
+
+
+def _turn(person: User, known: Customer | None) -> int:
+    """Which of a person's customers is to be made: the first, or the one after those that were deleted.
+
+    One that Stripe made and we died before noting is the same turn still.
+    """
+    asked = list(Operation.objects.filter(kind="customer.create", person=person).order_by("begun_at"))
+    if not asked:
+        return 1
+    last = asked[-1]
+    is_over = last.state == Operation.State.FAILED or (known is not None and known.stripe_id == last.stripe_id)
+    return len(asked) + is_over
 
 
 def person_of(customer: str) -> User | None:

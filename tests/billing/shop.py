@@ -143,7 +143,7 @@ def picture(person: User) -> dict[str, Any]:
 
 
 @contextmanager
-def open_shop(settings: Any, monkeypatch: Any) -> Iterator[Shop]:
+def open_shop(settings: Any, monkeypatch: Any, *, prices: bool = True) -> Iterator[Shop]:
     """Start the offline Stripe, bring the prices there, and let this process live by its clock."""
     with FakeStripe(frozen_at=BEGAN, key="sk_test_tests", webhook_secret=SECRET) as fake:
         settings.STRIPE_API_BASE = fake.url
@@ -153,7 +153,8 @@ def open_shop(settings: Any, monkeypatch: Any) -> Iterator[Shop]:
         settings.BASE_URL = "http://testserver"
         monkeypatch.setattr(timezone, "now", lambda: datetime.fromtimestamp(fake.now, UTC))
         people = _people()
-        bring_prices()
+        if prices:
+            bring_prices()
         shop = Shop(fake, people)
         shop.news()
         yield shop
