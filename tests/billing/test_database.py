@@ -1,13 +1,15 @@
 """What PostgreSQL refuses, asked in raw SQL by the application's own role, past every line of Python."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
+from accounts.models import User
 from billing import ledger
-from billing.models import Entry, Transfer, Wallet
+from billing.models import Act, ActDecision, Checkout, Entry, Event, Payment, Price, Transfer, Wallet
 from journal.transactions import step
 from tests.billing.test_ledger import TOMORROW, wallet_with, whole
 
@@ -218,3 +220,130 @@ def test_the_command_verifies_and_fails_on_a_difference(
         call_command("ledger", "verify")
     assert error.value.returncode == 1
     assert "lot 1: has 3 left" in capsys.readouterr().err
+
+
+class Sale(NamedTuple):
+    """A price, two purchases at it with a lot each, an event, and an act that needs a second person."""
+
+    price: Price
+    payment: Payment
+    other: Payment
+    act: Act
+    second: User
+
+
+@pytest.fixture
+def sale(fresh_database: str) -> Sale:
+    wallet = wallet_with()
+    second = User.objects.create_user("bruno@example.org")
+    now = timezone.now()
+    with step("tests.sale"):
+        price = Price.objects.create(
+            offer="pack", interval="once", amount=1000, currency="usd", credits=100, stripe_price="price_1",
+            stripe_product="prod_1",
+        )  # fmt: skip
+        payments = [
+            Payment.objects.create(
+                person=wallet.person, key=f"checkout:cs_{number}", price=price, occasion="once", amount=1000,
+                currency="usd", credits=100, paid_at=now,
+            )
+            for number in (1, 2)
+        ]  # fmt: skip
+        for payment in payments:
+            ledger.grant(
+                wallet, 100, source="paid", key=payment.key, expires_at=None, reason="", cost_basis=1000,
+                currency="usd", payment=payment,
+            )  # fmt: skip
+        act = Act.objects.create(
+            kind="correction", person=wallet.person, amount=5000, reason="lost pictures", asked_by=wallet.person,
+            needs_second=True, key="form-1",
+        )  # fmt: skip
+        ActDecision.objects.create(
+            act=Act.objects.create(
+                kind="correction", person=wallet.person, amount=5, reason="a present", asked_by=wallet.person,
+                needs_second=False, key="form-2",
+            ),
+            is_granted=True, decided_by=wallet.person,
+        )  # fmt: skip
+        Event.objects.create(stripe_id="evt_1", type="invoice.paid", created_at=now, payload={"id": "evt_1"})
+        Checkout.objects.create(person=wallet.person, price=price, key="form-1")
+    return Sale(price, *payments, act, second)
+
+
+@pytest.mark.parametrize("table", ["billing_price", "billing_act", "billing_actdecision"])
+def test_prices_acts_and_what_became_of_them_stay(sale: Sale, as_app: Any, as_owner: Any, table: str) -> None:
+    for statement in ("UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {} CASCADE"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            as_app.execute(statement.format(table))
+        with pytest.raises(psycopg.errors.RaiseException):
+            as_owner.execute(statement.format(table))
+
+
+def decide(connection: Any, act: Act, person: User, *, granted: bool = True) -> None:
+    connection.execute(
+        "INSERT INTO billing_actdecision (act_id, is_granted, decided_by_id, decided_at, reason) "
+        "VALUES (%s, %s, %s, now(), '')",
+        [act.pk, granted, person.pk],
+    )
+
+
+def test_whoever_asked_cannot_be_the_second_person(sale: Sale, as_app: Any, as_owner: Any) -> None:
+    for connection in (as_app, as_owner):
+        with pytest.raises(psycopg.errors.RaiseException, match="needs a second person"):
+            decide(connection, sale.act, sale.act.asked_by)
+    decide(as_app, sale.act, sale.second)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        decide(as_app, sale.act, sale.second, granted=False)
+
+
+def test_whoever_asked_may_take_it_back(sale: Sale, as_app: Any) -> None:
+    decide(as_app, sale.act, sale.act.asked_by, granted=False)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        decide(as_app, sale.act, sale.second)
+
+
+KEPT = (
+    "UPDATE billing_lot SET payment_id = (SELECT max(id) FROM billing_payment) WHERE key = 'checkout:cs_1'",
+    "UPDATE billing_lot SET payment_id = NULL",
+    "UPDATE billing_lot SET currency = 'eur'",
+    "UPDATE billing_lot SET cost_basis = 1",
+    "UPDATE billing_payment SET person_id = (SELECT max(id) FROM accounts_user)",
+    "UPDATE billing_payment SET key = key || 'x'",
+    "UPDATE billing_payment SET amount = 1",
+    "UPDATE billing_payment SET currency = 'eur'",
+    "UPDATE billing_payment SET paid_at = now()",
+    "DELETE FROM billing_payment",
+    "UPDATE billing_event SET payload = '{}'",
+    "UPDATE billing_event SET type = 'invoice.voided'",
+    "UPDATE billing_event SET received_at = now()",
+    "DELETE FROM billing_event",
+    "DELETE FROM billing_checkout",
+)
+
+
+def test_what_was_bought_and_what_came_keep_their_terms(sale: Sale, as_app: Any) -> None:
+    for statement in KEPT:
+        with pytest.raises(psycopg.errors.RaiseException):
+            as_app.execute(statement)
+    as_app.execute("UPDATE billing_payment SET refunded = 500, forgiven = 200, disputed = 100")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        as_app.execute("UPDATE billing_payment SET forgiven = 501")
+
+
+@pytest.mark.parametrize(
+    ("table", "legal", "illegal"),
+    [
+        ("checkout", ["open", "paid"], ["open", "expired"]),
+        ("checkout", ["open", "expired"], ["open"]),
+        ("checkout", ["open", "expired", "paid"], ["open", "expired"]),
+        ("event", ["waiting", "failed"], ["done", "ignored"]),
+        ("event", ["waiting", "failed", "waiting", "done"], ["waiting", "failed", "ignored"]),
+        ("event", ["waiting", "ignored"], ["waiting", "done", "failed"]),
+    ],
+)
+def test_states_follow_their_arrows(sale: Sale, as_app: Any, table: str, legal: list[str], illegal: list[str]) -> None:
+    for state in legal[1:]:
+        as_app.execute(f"UPDATE billing_{table} SET state = %s", [state])
+    for state in illegal:
+        with pytest.raises(psycopg.errors.RaiseException):
+            as_app.execute(f"UPDATE billing_{table} SET state = %s", [state])
