@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing import ledger
 from billing.models import Allowance, Transfer, Wallet
+from billing.sale.plans import FREE, plan_of
 from journal.transactions import require_transaction
 
 
@@ -26,15 +27,16 @@ def allow_monthly(wallet: Wallet, credits: int, *, since: date | None = None) ->
     return allowance
 
 
-def grant_due(allowance: Allowance, now: datetime) -> Transfer:
-    """Grant the month that runs now, once, and say when the next is due.
+def grant_due(allowance: Allowance, now: datetime) -> Transfer | None:
+    """Grant the month that runs now, once, and say when the next is due. None while a plan is paid for instead.
 
     Months that passed while nobody granted them are not made up for: their credits would have expired.
     """
     month = now.date().replace(day=1)
     if allowance.refill_of(month) > now:
         month = (month - timedelta(days=1)).replace(day=1)
-    transfer = monthly_grant(allowance.wallet.person, month)
+    person = allowance.wallet.person
+    transfer = monthly_grant(person, month) if plan_of(person, now).code == FREE else None
     Allowance.objects.filter(pk=allowance.pk).update(due_at=allowance.refill_of(_next(month)))
     return transfer
 

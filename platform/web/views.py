@@ -12,6 +12,9 @@ from django.template.loader import render_to_string
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
+from billing.money import money
+from billing.sale import till
+from billing.sale.plans import Offer, shop
 from generation.offer import cards
 
 PICTURES = Path(__file__).resolve().parent / "static" / "web" / "landing"
@@ -37,11 +40,25 @@ def pictures() -> list[Shown]:
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """What Vaglio does, how its gate works, what it costs."""
+    sold = shop()
     return render(
         request,
         "web/landing.html",
-        {"pictures": pictures(), "cards": list(cards().values()), "base_url": settings.BASE_URL},
+        {
+            "pictures": pictures(),
+            "cards": list(cards().values()),
+            "base_url": settings.BASE_URL,
+            "plans": [told(offer, sold.currency) for offer in sold.plans if till.is_open() or not offer.prices],
+            "packs": [told(offer, sold.currency) for offer in sold.packs if till.is_open()],
+        },
     )
+
+
+def told(offer: Offer, currency: str) -> dict[str, Any]:
+    """An offer in the words of the table."""
+    often = {"month": "a month", "year": "a year", "once": "once"}
+    prices = [f"{money(amount, currency)} {often[interval]}" for interval, amount in offer.prices.items()]
+    return {"title": offer.title, "credits": offer.credits, "line": offer.line, "prices": prices}
 
 
 @require_safe

@@ -1,6 +1,7 @@
 """A shop with an offline Stripe behind it, and what a person does there."""
 
 import itertools
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -103,7 +104,7 @@ class Shop:
 
     def spend(self, amount: int) -> None:
         """A picture of that price, released."""
-        cause = f"medium:{next(self._keys)}"
+        cause = f"medium:{uuid.uuid4()}"
         with step("tests.spend"):
             ledger.hold(self.wallet, {cause: amount})
             ledger.capture(cause)
