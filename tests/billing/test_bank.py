@@ -9,8 +9,9 @@ from billing import ledger
 from billing.models import Payment
 from billing.verify import differences
 from journal.transactions import step
+from tests.billing.clerk import ACTS, REFUSALS
 from tests.billing.sums import wrong_sums
-from tests.billing.teller import ACTS, REFUSALS, work
+from tests.billing.teller import work
 from tests.billing.test_ledger import wallet_with
 
 CLERKS = 8
