@@ -97,6 +97,8 @@ class Job(models.Model):
     # Jobs of one key can be drawn in one batch.
     batch_key = models.CharField(max_length=160)
     created_at = models.DateTimeField(default=timezone.now)
+    # 0: as the plan has it. 1: after everything else of the same person's. Nothing goes ahead of what the plan gives.
+    priority = models.PositiveSmallIntegerField(default=0)
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -114,7 +116,9 @@ class Job(models.Model):
         permissions: ClassVar = [("operate", "May watch queues and workers")]
         indexes: ClassVar = [
             models.Index(fields=["person", "-created_at", "id"], name="job_of_person"),
-            models.Index(fields=["person", "queued_at", "id"], name="job_next", condition=Q(state="queued")),
+            models.Index(
+                fields=["person", "priority", "queued_at", "id"], name="job_next", condition=Q(state="queued")
+            ),
             models.Index(fields=["lease_until"], name="job_leases", condition=Q(state="running")),
             models.Index(fields=["lease_token"], name="job_batch", condition=Q(lease_token__isnull=False)),
             models.Index(
@@ -145,6 +149,7 @@ class Job(models.Model):
                 | (~Q(state="running") & Q(lease_token__isnull=True)),
                 name="job_lease_only_while_running",
             ),
+            models.CheckConstraint(condition=Q(priority__in=[0, 1]), name="job_priority_only_downwards"),
             models.CheckConstraint(condition=Q(n__gte=1) & Q(price=F("n") * F("unit_price")), name="job_price_is_n"),
         ]
         triggers: ClassVar = [
@@ -202,9 +207,9 @@ class Job(models.Model):
         if self.state != self.State.QUEUED:
             return None
         turn = Turn.objects.filter(person=self.person_id).first()
-        own = Job.objects.filter(
-            person=self.person_id, state=self.State.QUEUED, queued_at__lt=self.queued_at or timezone.now()
-        ).count()
+        queued = Job.objects.filter(person=self.person_id, state=self.State.QUEUED)
+        since = self.queued_at or timezone.now()
+        own = queued.filter(Q(priority__lt=self.priority) | Q(priority=self.priority, queued_at__lt=since)).count()
         if turn is None:
             return own + 1
         ahead = Turn.objects.filter(next_job__isnull=False, frozen=False, virtual_time__lt=turn.virtual_time).count()

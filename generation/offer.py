@@ -48,6 +48,8 @@ class Order:
     steps: int
     guidance_scale: float
     seed: int | None
+    # 0, or 1 for one that waits behind the person's other jobs.
+    priority: int = 0
 
     @property
     def price(self) -> int:
@@ -70,6 +72,7 @@ class Order:
             "steps": self.steps,
             "guidance_scale": self.guidance_scale,
             "seed": self.seed,
+            "priority": self.priority,
         }
 
 
@@ -83,6 +86,7 @@ def check(
     steps: object = None,
     guidance_scale: object = None,
     seed: object = None,
+    priority: object = None,
 ) -> Order:
     """Turn what somebody sent into an Order. Raises BadOrder naming the first field that is wrong."""
     known = cards()
@@ -105,6 +109,7 @@ def check(
             else _decimal("guidance_scale", guidance_scale, card.guidance_min, card.guidance_max)
         ),
         seed=None if seed in (None, "") else _whole("seed", seed, 0, LARGEST_SEED),
+        priority=_priority(priority),
     )
 
 
@@ -156,6 +161,15 @@ def _decimal(field: str, value: object, least: float, most: float) -> float:
     if not least <= number <= most:
         raise BadOrder(field, f"{field} must be from {least:g} to {most:g}, not {str(value)[:32]}.")
     return number
+
+
+def _priority(value: object) -> int:
+    """Nobody goes ahead of what their plan gives them, but anybody may let their other jobs go first."""
+    if value in (None, "", "normal"):
+        return 0
+    if value != "low":
+        raise BadOrder("priority", "priority is normal or low; low waits behind your other jobs.")
+    return 1
 
 
 def new_seed() -> int:

@@ -180,7 +180,7 @@ def sights(jobs: JobQuerySet) -> list[Sight]:
     found = [Sight(job, list(job.media.all())) for job in jobs.prefetch_related(Prefetch("media", media))]
     waiting = sorted(
         (sight for sight in found if sight.job.state == Job.State.QUEUED),
-        key=lambda sight: (sight.job.queued_at or sight.job.created_at, sight.job.pk),
+        key=lambda sight: (sight.job.priority, sight.job.queued_at or sight.job.created_at, sight.job.pk),
     )
     # A person's own jobs come one after the other, so only the first has to ask for its place.
     first = waiting[0].job.queue_place() if waiting else None

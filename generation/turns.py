@@ -44,7 +44,7 @@ def line_up(turn: Turn, *, returning: bool | None = None) -> None:
         returning = turn.next_job_id is None
     job = (
         Job.objects.filter(person_id=turn.person_id, state=Job.State.QUEUED)
-        .order_by("queued_at", "id")
+        .order_by("priority", "queued_at", "id")
         .only("id", "model", "batch_key")
         .first()
     )
@@ -197,7 +197,7 @@ def _next_jobs(people: list[int]) -> dict[int, tuple[uuid.UUID | None, str, str]
               FROM unnest(%s::bigint[]) person (id)
               LEFT JOIN LATERAL (
                     SELECT id, model, batch_key FROM generation_job
-                     WHERE person_id = person.id AND state = 'queued' ORDER BY queued_at, id LIMIT 1) job ON true
+                     WHERE person_id = person.id AND state = 'queued' ORDER BY priority, queued_at, id LIMIT 1) job ON true
             """,
             [people],
         )

@@ -27,7 +27,7 @@ PER_PAGE = 20
 COUNTS = (1, 2, 4, 8)
 # Where the session keeps what could not be paid yet.
 UNSENT = "unsent"
-FIELDS = ("prompt", "negative_prompt", "model", "size", "n", "seed")
+FIELDS = ("prompt", "negative_prompt", "model", "size", "n", "seed", "priority")
 # What can stand against an order, and the status that says so.
 REFUSALS: dict[type[Exception], int] = {
     BadOrder: 400,

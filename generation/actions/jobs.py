@@ -211,6 +211,7 @@ def _make(person: User, order: Order) -> Job:
         unit_price=order.card.price,
         price=order.price,
         batch_key=order.batch_key,
+        priority=order.priority,
     )
     JobHistory.objects.create(job=job, to_state=job.state, reason="submitted", actor=person)
     first = order.seed if order.seed is not None else new_seed()

@@ -29,6 +29,8 @@ class OrderIn(Schema, extra="forbid"):
     guidance_scale: Any = _said("number", "How closely the words are followed; the model's default when left out.")
     seed: Any = _said("integer", "The same words and seed give the same picture.", minimum=0)
 
+    priority: Any = _said("string", "`normal`, or `low` to wait behind your other jobs.")
+
     def order_fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OrderIn.model_fields}
 

@@ -119,13 +119,13 @@ def test_a_helicone_4728_refund_of_more_than_is_unspent_is_refused_unless_it_is_
     payment = bought(shop)
     shop.spend(265)
     assert acts.unspent_worth(payment) == 450
-    with pytest.raises(acts.NotAllowed, match=r"Only 4\.50 of it is unspent") as refusal:
+    with pytest.raises(acts.NotAllowed, match=r"Only \$4\.50 of it is unspent") as refusal:
         refund(shop, payment, 451, beyond=False)
     assert refusal.value.field == "beyond"
     refund(shop, payment, 450, beyond=False)
     assert shop.balance == (1, 0, 0)
     payment.refresh_from_db()
-    with pytest.raises(acts.NotAllowed, match=r"From 0\.01 to 4\.50"):
+    with pytest.raises(acts.NotAllowed, match=r"to \$4\.50"):
         refund(shop, payment, 451)
     refund(shop, payment, 450)
     assert shop.balance == (1, 0, 250)

@@ -6,6 +6,7 @@ from django.db import connection
 from accounts.models import User
 from generation.actions import jobs
 from generation.models import Job, Medium, Turn
+from generation.offer import BadOrder, check
 from generation.outcomes import MediaOutcome
 from generation.turns import Affinity, claim, line_up, lock_turn
 from journal.transactions import step
@@ -156,3 +157,20 @@ def test_nobody_saves_up_turns_while_frozen(fresh_database: str) -> None:
         MediaOutcome().frozen(frozen, False)
     served = order_of_service(10)
     assert abs(served.count(frozen.pk) - served.count(other.pk)) <= 1
+
+
+@pytest.mark.django_db
+def test_priority_goes_only_downwards() -> None:
+    people = cast()
+    patient = path.submit(people.alice, "a green pear on white", priority="low")
+    hasty = path.submit(people.alice, "a red apple on blue")
+    path.work_prompts()
+    assert (hasty.priority, patient.priority) == (0, 1)
+    patient.refresh_from_db()
+    assert patient.queue_place() == 2
+    batch = claim(worker="w", affinity=Affinity(), batch_sizes={"fake": 1})
+    assert batch is not None
+    assert [job.pk for job in batch.jobs] == [hasty.pk]
+    for value in ("high", "urgent", 1, ["low"]):
+        with pytest.raises(BadOrder, match="priority is normal or low"):
+            check(prompt="a red apple", priority=value)
