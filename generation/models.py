@@ -98,7 +98,7 @@ class Job(models.Model):
     batch_key = models.CharField(max_length=160)
     created_at = models.DateTimeField(default=timezone.now)
     # 0: as the plan has it. 1: after everything else of the same person's. Nothing goes ahead of what the plan gives.
-    priority = models.PositiveSmallIntegerField(default=0)
+    priority = models.PositiveSmallIntegerField(default=0, db_default=0)
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

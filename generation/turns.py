@@ -197,7 +197,8 @@ def _next_jobs(people: list[int]) -> dict[int, tuple[uuid.UUID | None, str, str]
               FROM unnest(%s::bigint[]) person (id)
               LEFT JOIN LATERAL (
                     SELECT id, model, batch_key FROM generation_job
-                     WHERE person_id = person.id AND state = 'queued' ORDER BY priority, queued_at, id LIMIT 1) job ON true
+                     WHERE person_id = person.id AND state = 'queued'
+                     ORDER BY priority, queued_at, id LIMIT 1) job ON true
             """,
             [people],
         )
