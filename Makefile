@@ -42,6 +42,11 @@ format: environment
 browser:
 	@sh "$(ROOT)/tests/ensure_chromium.sh"
 
+# The offline Stripe's own tests against Stripe in test mode: STRIPE_LIVE_TEST_KEY=sk_test_... make stripe-live
+stripe-live: environment stripe-spec
+	@test -n "$${STRIPE_LIVE_TEST_KEY:-}" || { echo "Set STRIPE_LIVE_TEST_KEY to a secret key of Stripe's test mode." >&2; exit 2; }
+	cd "$(ROOT)" && "$(BIN)/python" -m pytest tests/fakestripe
+
 stripe-spec: environment
 	@sh "$(ROOT)/tests/ensure_stripe_spec.sh"
 
