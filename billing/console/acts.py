@@ -76,8 +76,8 @@ def ask_refund(
     if amount > (unspent := unspent_worth(payment)) and not beyond:
         raise NotAllowed(
             "beyond",
-            f"Only {money(unspent, payment.currency)} of it is unspent. To give more back, say so: what was spent becomes a debt, or "
-            "the person keeps the credits.",
+            f"Only {money(unspent, payment.currency)} of it is unspent. To give more back, say so: what was spent "
+            "becomes a debt, or the person keeps the credits.",
         )
     return _ask(
         Act.Kind.REFUND,
