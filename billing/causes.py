@@ -1,7 +1,8 @@
 """What a hold was for, told by whoever asked for it. The ledger itself knows no jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -14,11 +15,54 @@ class Explanation:
     picture_url: str | None = None
 
 
+@dataclass(frozen=True)
+class Outline:
+    """A cause as the house may know it: no prompt, no picture. `matter` is the id of the job it belongs to."""
+
+    sentence: str
+    matter: str
+
+
+@dataclass(frozen=True)
+class Matter:
+    """A job, by its id or that of one of its media: whose it is, and what was set aside for it."""
+
+    id: str
+    person: int
+    sentence: str
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelWork:
+    """What drawing with one model took: media asked for, and seconds of a machine."""
+
+    model: str
+    media: int
+    seconds: float
+
+
 class Cause(Protocol):
     """Explains causes such as `medium:<uuid>`."""
 
     def explain(self, causes: Sequence[str]) -> dict[str, Explanation]:
-        """Explain all at once; a cause that is not known is left out."""
+        """Explain all at once to the wallet's owner; a cause that is not known is left out."""
+        ...
+
+    def outline(self, causes: Sequence[str]) -> dict[str, Outline]:
+        """The same for a billing admin."""
+        ...
+
+    def matter_of(self, reference: str) -> Matter | None:
+        """The job that an id names, or that has the medium it names. None if there is none."""
+        ...
+
+    def models_of(self, causes: Collection[str]) -> dict[str, str]:
+        """The model that each was drawn with; a cause that is not known is left out."""
+        ...
+
+    def work(self, since: datetime, until: datetime) -> Sequence[ModelWork]:
+        """What was drawn between two moments, model by model."""
         ...
 
 
