@@ -1,6 +1,6 @@
 """The tables of this room: the ledger, what is sold through Stripe, and what billing admins do."""
 
-from billing.models.acts import Act, ActDecision, ActOutcome
+from billing.models.acts import Act, ActDecision, ActOutcome, Export
 from billing.models.ledger import (
     HOLD_ARROWS,
     Account,
@@ -39,6 +39,7 @@ __all__ = [
     "Dispute",
     "Entry",
     "Event",
+    "Export",
     "Finding",
     "Hold",
     "House",

@@ -80,3 +80,14 @@ class ActOutcome(AppendOnly):
     # Why not, or nothing.
     said = models.CharField(max_length=300, blank=True, default="")
     at = models.DateTimeField(default=timezone.now)
+
+
+class Export(AppendOnly):
+    """Somebody took a sheet of figures out of the console: which, of what time, and when."""
+
+    id = models.BigAutoField(primary_key=True)
+    sheet = models.CharField(max_length=20)
+    since = models.DateField()
+    until = models.DateField()
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)

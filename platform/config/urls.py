@@ -14,6 +14,7 @@ urlpatterns = [
     path("wallet/", include("billing.urls")),
     path("stripe/events/", stripe_events, name="stripe_events"),
     path("desk/", include("moderation.urls")),
+    path("console/", include("billing.console.urls")),
     path("v1/", api.urls),
     path("", include("generation.urls")),
     path("", include("web.urls")),

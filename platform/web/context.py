@@ -16,6 +16,7 @@ PLACES = {
     "/gallery/": "gallery",
     "/wallet/": "wallet",
     "/desk/": "desk",
+    "/console/": "console",
     "/account/login/": "login",
 }
 

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from accounts import keys
 from accounts.models import User
-from billing.models import Checkout, Price
+from billing.models import Act, Checkout, Finding, Payment, Price, Transfer
 from generation.addresses import signed_path
 from generation.models import Job, Medium
 from moderation.actions import claim, claim_next
@@ -48,6 +49,7 @@ EVERYBODY = (ALICE, CAROL, BOB, SOFIA, BRUNO, OLGA, NOBODY)
 # Not there, not allowed, or sign in first: never the thing itself.
 NOTHING = {302, 401, 403, 404}
 DESK = (BOB, SOFIA)
+CONSOLE = (BRUNO,)
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "studio_job": (Rule("GET", (ALICE,)),),
@@ -70,6 +72,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "desk_decision": (Rule("POST", DESK, (302, 303, 400, 409, 422, 200)),),
     "desk_skip": (Rule("POST", DESK, (302, 303, 409)),),
     "desk_lift": (Rule("POST", DESK, (302, 303, 400, 403, 404, 409, 422, 200)),),
+    "console_person": (Rule("GET", CONSOLE),),
+    "console_lines": (Rule("GET", CONSOLE),),
+    "console_transfer": (Rule("GET", CONSOLE),),
+    "console_job": (Rule("GET", CONSOLE),),
+    "console_payment": (Rule("GET", CONSOLE),),
+    "console_decision": (Rule("POST", CONSOLE, (302, 422)),),
+    "console_mending": (Rule("POST", CONSOLE, (302,)),),
 }
 
 # allauth's own routes carry signed keys of its own making; what they open is tested there.
@@ -101,6 +110,14 @@ def world(fresh_database: str) -> World:
     price = Price.objects.create(
         offer="pack-500", interval="once", amount=900, currency="usd", credits=500, stripe_price="p", stripe_product="p"
     )
+    payment = Payment.objects.create(
+        person=people.alice, key="checkout:cs", price=price, amount=900, currency="usd", paid_at=timezone.now()
+    )
+    act = Act.objects.create(
+        kind="correction", person=people.alice, reason="odd", asked_by=people.olga, needs_second=True, key="matrix"
+    )
+    finding = Finding.objects.create(kind="odd", about="x", what="x", remedy="x", is_mendable=True)
+    of_alice = {"person_id": people.alice.pk}
     checkout = Checkout.objects.create(person=people.alice, price=price, key="matrix", state="expired")
     everybody = people._asdict()
     job = {"job_id": released.pk}
@@ -116,6 +133,12 @@ def world(fresh_database: str) -> World:
             **dict.fromkeys(["desk_case", "desk_original", "desk_claim", "desk_decision", "desk_skip"], of_case),
             "statement": {"case_id": of_refused.pk},
             "desk_lift": {"freeze_id": freeze.pk},
+            **dict.fromkeys(["console_person", "console_lines"], of_alice),
+            "console_transfer": {"transfer_id": Transfer.objects.filter(wallet__person=people.alice)[0].pk},
+            "console_job": job,
+            "console_payment": {"payment_id": payment.pk},
+            "console_decision": {"act_id": act.pk},
+            "console_mending": {"finding_id": finding.pk},
             "checkout": {"checkout_id": checkout.pk},
             "api_key_revocation": {"key_id": key.pk},
             "api:model": {"name": "fake"},
