@@ -134,7 +134,8 @@ def test_a_table_that_no_line_names_is_compared_too(head: HeadFile, as_owner: An
     assert not Line.objects.filter(source="billing_price").exists()
     tamper(
         as_owner,
-        "INSERT INTO billing_price (offer, interval, amount, currency, credits, stripe_price, stripe_product, created_at) "
+        "INSERT INTO billing_price"
+        " (offer, interval, amount, currency, credits, stripe_price, stripe_product, created_at) "
         "VALUES ('creator', 'month', 1, 'usd', 1000000, 'price_1', 'prod_1', now())",
         "billing_price",
     )
