@@ -47,7 +47,7 @@ def program(command: list[str], listener: socket.socket, stack: ExitStack, **env
 
 
 def trade(fake: Any) -> None:
-    """People buy packs until Stripe has told enough; every tenth is refunded, every twentieth disputed."""
+    """People buy top-ups until Stripe has told enough; every tenth is refunded, every twentieth disputed."""
     from accounts.models import User
     from billing.sale import checkout, till
     from billing.sale.plans import price_of

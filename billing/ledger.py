@@ -136,10 +136,10 @@ def grant(
 ) -> Transfer:
     """Put credits into a wallet, as a lot of their own. The same key again returns the first transfer.
 
-    What the wallet owes is set against it first. Raises KeyReused when the key came with another amount, source,
-    expiry or wallet before.
+    What the wallet owes is set against it first, unless it begins later. Raises KeyReused when the key came with
+    another amount, source, expiry or wallet before.
     """
-    _refuse_unless_positive([amount])
+    refuse_unless_positive([amount])
     if source not in Lot.Source.values:
         raise ValueError(f"Unknown source {source!r}; known are {', '.join(Lot.Source.values)}.")
     digest = digest_of("grant", wallet.pk, amount, source, expires_at, priority, cost_basis)
@@ -180,7 +180,7 @@ def hold(wallet: Wallet, amounts: dict[str, int]) -> list[Hold]:
     Raises NotEnoughCredits, OnBillingHold, SpendingLimitReached, or KeyReused for a cause that was held with another
     amount or by another wallet.
     """
-    _refuse_unless_positive(amounts.values())
+    refuse_unless_positive(amounts.values())
     lock(wallet)
     holds = statements.known_holds(list(amounts))
     for cause, known in holds.items():
@@ -386,7 +386,8 @@ def digest_of(*content: Any) -> str:
     return hashlib.sha256(json.dumps(content, default=datetime.isoformat).encode()).hexdigest()
 
 
-def _refuse_unless_positive(amounts: Iterable[int]) -> None:
+def refuse_unless_positive(amounts: Iterable[int]) -> None:
+    """Raise ValueError for nought and below: the sign of a movement is its kind."""
     for amount in amounts:
         if amount <= 0:
             raise ValueError(f"Credits move in positive whole numbers, not {amount}.")

@@ -82,8 +82,9 @@ def unspent_of(payment: Payment) -> int:
 def correct(wallet: Wallet, amount: int, *, key: str, reason: str, actor: User) -> Transfer:
     """Take credits away by hand, in the order in which they would be spent. To give some, grant them.
 
-    Raises NotEnoughCredits: a correction makes no debt.
+    Raises NotEnoughCredits: a correction makes no debt. ValueError unless the amount is positive.
     """
+    ledger.refuse_unless_positive([amount])
     ledger.lock(wallet)
     digest = ledger.digest_of("correct", wallet.pk, amount)
     if known := ledger.transfer_of(key, digest):

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import connection
+
+from journal.transactions import reading
 
 AT_ONCE = 1_000
 
@@ -165,7 +167,7 @@ def differences() -> Iterator[Difference]:
     Each check sees one moment, and its rows are fetched by and by, so that memory stays flat however many there are.
     """
     for check in CHECKS:
-        with transaction.atomic():
+        with reading():
             with connection.cursor() as cursor:
                 # All rows will be asked for: not the plan that has the first ones soonest.
                 cursor.execute("SET LOCAL cursor_tuple_fraction = 1")

@@ -1,10 +1,14 @@
 """What billing admins do by hand: asked for with a reason, decided, carried out once, and kept for good."""
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError
+from django.db.models import Sum
+from django.db.models.functions import Abs
+from django.utils import timezone
 
 from accounts.models import User
 from billing import ledger, reversals
@@ -16,6 +20,8 @@ from journal.transactions import require_no_transaction, step
 
 SHORTEST_REASON = 10
 MOST_CREDITS = 10_000_000
+# What an admin did alone to one person's account in this time counts towards the limit: many small acts are one large.
+LATELY = timedelta(days=30)
 
 # What a plan change may be, beside the id of a price.
 END_LATER, END_NOW = "end_later", "end_now"
@@ -44,8 +50,8 @@ def ask_correction(person: User, amount: int, *, reason: str, asked_by: User, ke
     available = ledger.balance(ledger.wallet_of(person)).available
     if amount < 0 and -amount > available:
         raise NotAllowed("amount", f"They have {available:,} credits; a correction makes no debt.")
-    needs_second = abs(amount) > settings.SECOND_PERSON_CREDITS
-    return _ask(Act.Kind.CORRECTION, person, reason, asked_by, key, needs_second, amount=amount)
+    limit = settings.SECOND_PERSON_CREDITS
+    return _ask(Act.Kind.CORRECTION, person, reason, asked_by, key, abs(amount), limit, amount=amount)
 
 
 def refundable(payment: Payment) -> int:
@@ -85,7 +91,8 @@ def ask_refund(
         reason,
         asked_by,
         key,
-        amount > settings.SECOND_PERSON_MONEY,
+        amount,
+        settings.SECOND_PERSON_MONEY,
         amount=amount,
         currency=payment.currency,
         payment=payment,
@@ -102,8 +109,8 @@ def ask_plan_change(subscription: Subscription, to: str, *, reason: str, asked_b
     if subscription.status in Subscription.OVER:
         raise NotAllowed("plan", "This subscription is over.")
     worth = max(each.amount for each in (price, subscription.price) if each) if price or subscription.price else 0
-    needs_second = worth > settings.SECOND_PERSON_MONEY
-    return _ask(Act.Kind.PLAN, subscription.person, reason, asked_by, key, needs_second, plan=to)
+    limit = settings.SECOND_PERSON_MONEY
+    return _ask(Act.Kind.PLAN, subscription.person, reason, asked_by, key, worth, limit, plan=to)
 
 
 def decide(act: Act, *, by: User, is_granted: bool, reason: str = "") -> ActDecision:
@@ -160,7 +167,8 @@ def _ask(
     reason: str,
     asked_by: User,
     key: str,
-    needs_second: bool,
+    weight: int,
+    limit: int,
     *,
     amount: int = 0,
     currency: str = "",
@@ -168,6 +176,7 @@ def _ask(
     keeps_credits: bool = False,
     plan: str = "",
 ) -> Act:
+    """Write an act down, and carry it out where nobody else has to look. `weight` is what counts towards the limit."""
     reason = reason.strip()
     if len(reason) < SHORTEST_REASON:
         raise NotAllowed("reason", "Say why, in a sentence: whoever audits this will not know.")
@@ -175,6 +184,8 @@ def _ask(
         raise NotAllowed("person", "This is your own account; another billing admin has to do it.")
     try:
         with step("till.act"):
+            # Two forms at once: the second counts what the first asks for.
+            User.objects.select_for_update(no_key=True).get(pk=asked_by.pk)
             act = Act.objects.create(
                 kind=kind,
                 person=person,
@@ -185,16 +196,30 @@ def _ask(
                 plan=plan,
                 reason=reason[:500],
                 asked_by=asked_by,
-                needs_second=needs_second,
+                asked_at=timezone.now(),
+                needs_second=weight + _done_alone(kind, person, asked_by) > limit,
                 key=key[:64],
             )
     except IntegrityError:
         # The same form, sent twice; the first time may have died before it was decided.
-        act = Act.objects.get(key=key[:64], asked_by=asked_by)
+        act = Act.objects.filter(key=key[:64], asked_by=asked_by).first()
+        asked = (kind, person, amount, payment, keeps_credits, plan)
+        if act is None or (act.kind, act.person, act.amount, act.payment, act.keeps_credits, act.plan) != asked:
+            raise NotAllowed(
+                "person", "This form was sent before, for something else. Nothing was done; send it again."
+            ) from None
     if not act.needs_second and not ActDecision.objects.filter(act=act).exists():
         with suppress(DecidedBefore):
             decide(act, by=asked_by, is_granted=True)
     return act
+
+
+def _done_alone(kind: Act.Kind, person: User, asked_by: User) -> int:
+    """What this admin asked for lately, for this person, that nobody else looked at: credits or money, by the kind."""
+    own = Act.objects.filter(
+        kind=kind, person=person, asked_by=asked_by, needs_second=False, asked_at__gt=timezone.now() - LATELY
+    )
+    return own.aggregate(sum=Sum(Abs("amount")))["sum"] or 0
 
 
 def _correct(act: Act, by: User) -> None:

@@ -37,7 +37,7 @@ OCCASIONS = {
     "subscription_create": "Plans begun",
     "subscription_cycle": "Renewals",
     "subscription_update": "Plan changes",
-    "once": "Packs",
+    "once": "Top-ups",
 }
 
 

@@ -19,7 +19,7 @@ NO_DELETE = pgtrigger.Protect(name="no_delete", operation=pgtrigger.Delete)
 
 
 class Price(AppendOnly):
-    """One price of a plan or a pack as it lies at Stripe. A price never changes; another takes its place.
+    """One price of a plan or a top-up as it lies at Stripe. A price never changes; another takes its place.
 
     Who bought at an old one keeps it, with its credits.
     """
@@ -30,7 +30,7 @@ class Price(AppendOnly):
         ONCE = "once", "once"
 
     id = models.BigAutoField(primary_key=True)
-    # The plan or pack, as in plans.toml.
+    # The plan or top-up, as in plans.toml.
     offer = models.CharField(max_length=32)
     interval = models.CharField(max_length=5, choices=Interval.choices)
     # In the smallest unit of the currency, without tax.
@@ -137,6 +137,7 @@ class Checkout(models.Model):
         ]
         triggers: ClassVar = [
             NO_DELETE,
+            pgtrigger.ReadOnly(name="keeps_wish", fields=["person", "price", "key", "created_at"]),
             pgtrigger.FSM(
                 name="arrows", field="state", transitions=[("open", "paid"), ("open", "expired"), ("expired", "paid")]
             ),
@@ -198,7 +199,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 
 
 class Payment(models.Model):
-    """A purchase that was paid: an invoice of a subscription, or a pack at Checkout. Its lots name it."""
+    """A purchase that was paid: an invoice of a subscription, or a top-up at Checkout. Its lots name it."""
 
     id = models.BigAutoField(primary_key=True)
     person = models.ForeignKey(User, on_delete=models.PROTECT, related_name="payments", db_index=False)
@@ -243,7 +244,9 @@ class Payment(models.Model):
         ]
         triggers: ClassVar = [
             NO_DELETE,
-            pgtrigger.ReadOnly(name="keeps_terms", fields=["person", "key", "amount", "currency", "paid_at"]),
+            pgtrigger.ReadOnly(
+                name="keeps_terms", fields=["person", "key", "price", "amount", "tax", "currency", "credits", "paid_at"]
+            ),
         ]
 
     @property
@@ -342,7 +345,9 @@ class Event(models.Model):
         ]
         triggers: ClassVar = [
             NO_DELETE,
-            pgtrigger.ReadOnly(name="keeps_what_came", fields=["type", "payload", "received_at"]),
+            pgtrigger.ReadOnly(
+                name="keeps_what_came", fields=["stripe_id", "type", "payload", "created_at", "received_at"]
+            ),
             pgtrigger.FSM(
                 name="arrows",
                 field="state",

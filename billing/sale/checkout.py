@@ -11,7 +11,7 @@ from accounts.models import User
 from billing.models import Checkout, Operation, Price, Subscription
 from billing.sale import till
 from billing.sale.customers import alone, customer_of
-from billing.sale.payments import fetch_invoice, id_of, record_invoice, record_pack, refresh
+from billing.sale.payments import fetch_invoice, id_of, record_invoice, record_top_up, refresh
 from billing.sale.plans import current_subscription, shop
 from billing.sale.subscriptions import follow
 from journal.transactions import step
@@ -78,7 +78,7 @@ def fulfil(session_id: str) -> Checkout | None:
                 if session.invoice:
                     record_invoice(fetch_invoice(id_of(session.invoice)))
                 follow(id_of(session.subscription))
-            elif payment := record_pack(checkout, session):
+            elif payment := record_top_up(checkout, session):
                 refresh(payment)
             _end(checkout, Checkout.State.PAID)
     checkout.refresh_from_db()

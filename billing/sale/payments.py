@@ -27,8 +27,8 @@ def moment(seconds: int | None) -> datetime:
     return datetime.fromtimestamp(seconds or 0, UTC)
 
 
-def record_pack(checkout: Checkout, session: Any) -> Payment | None:
-    """Note a pack that was paid at Checkout and grant its credits, once. None while it is not paid."""
+def record_top_up(checkout: Checkout, session: Any) -> Payment | None:
+    """Note a top-up that was paid at Checkout and grant its credits, once. None while it is not paid."""
     if session.status != "complete" or session.payment_status not in {"paid", "no_payment_required"}:
         return None
     key = f"checkout:{session.id}"
@@ -37,7 +37,7 @@ def record_pack(checkout: Checkout, session: Any) -> Payment | None:
     offer = shop().offers.get(checkout.price.offer)
     paid = _charge_of(session.payment_intent)
     now = moment(session.created)
-    with step("till.pack"):
+    with step("till.top_up"):
         payment, is_new = Payment.objects.get_or_create(
             key=key,
             defaults={
@@ -178,7 +178,7 @@ def refresh(payment: Payment) -> Payment:
         lambda c: list(c.v1.disputes.list({"payment_intent": intent, "limit": 100}).auto_paging_iter())
     )
     with step("till.money"):
-        payment = Payment.objects.select_for_update().get(pk=payment.pk)
+        payment = Payment.objects.select_for_update(no_key=True).get(pk=payment.pk)
         for refund in refunds:
             _note_refund(payment, refund)
         for dispute in disputes:

@@ -1,4 +1,4 @@
-"""What is sold: plans and packs, read from one file, and what a person's plan allows them."""
+"""What is sold: plans and top-ups, read from one file, and what a person's plan allows them."""
 
 import tomllib
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Offer:
-    """A plan or a pack. `prices` are amounts by interval ("month", "year", "once"), in the smallest unit."""
+    """A plan or a top-up. `prices` are amounts by interval ("month", "year", "once"), in the smallest unit."""
 
     code: str
     title: str
     line: str
-    # A month's for a plan, also where it is paid by the year; all of a pack's.
+    # A month's for a plan, also where it is paid by the year; all of a top-up's.
     credits: int
     prices: Mapping[str, int]
     limits: Limits | None = None
@@ -71,7 +71,7 @@ class Shop:
         return [offer for offer in self.offers.values() if offer.is_plan]
 
     @property
-    def packs(self) -> list[Offer]:
+    def top_ups(self) -> list[Offer]:
         return [offer for offer in self.offers.values() if not offer.is_plan]
 
 
@@ -82,10 +82,10 @@ def shop() -> Shop:
 
 
 def read(path: Path) -> Shop:
-    """Read a file of plans and packs."""
+    """Read a file of plans and top-ups."""
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
-        offers = [_plan(each) for each in told.pop("plan")] + [_pack(each) for each in told.pop("pack", [])]
+        offers = [_plan(each) for each in told.pop("plan")] + [_top_up(each) for each in told.pop("top_up", [])]
         days = int(told.pop("grace_days"))
         found = Shop(
             currency=str(told.pop("currency")).lower(),
@@ -111,7 +111,7 @@ def _plan(told: dict[str, Any]) -> Offer:
     return Offer(prices=prices, limits=limits, **told)
 
 
-def _pack(told: dict[str, Any]) -> Offer:
+def _top_up(told: dict[str, Any]) -> Offer:
     return Offer(prices={"once": int(told.pop("once"))}, **told)
 
 

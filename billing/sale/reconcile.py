@@ -120,7 +120,7 @@ def _all(call: Callable[[Any], Any]) -> list[Any]:
 
 
 def _sessions(newer: dict[str, Any]) -> Iterator[Difference]:
-    """Packs that were paid and not granted, and visits that ended without our notice."""
+    """Top-ups that were paid and not granted, and visits that ended without our notice."""
     known = set(Payment.objects.filter(key__startswith="checkout:").values_list("key", flat=True))
     ours = {str(pk): state for pk, state in Checkout.objects.values_list("pk", "state")}
     for session in _all(lambda c: c.v1.checkout.sessions.list(newer)):
@@ -280,7 +280,7 @@ def _ledger(since: datetime) -> Iterator[Difference]:
 def _settler(payment: Payment) -> Callable[[], object]:
     def settle() -> None:
         with step("till.money"):
-            reversals.settle(Payment.objects.select_for_update().get(pk=payment.pk))
+            reversals.settle(Payment.objects.select_for_update(no_key=True).get(pk=payment.pk))
 
     return settle
 

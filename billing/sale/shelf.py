@@ -46,7 +46,7 @@ class Place:
 
 
 def shelf(person: User | None = None) -> list[Place]:
-    """Plans, then packs, with what this person could do about each."""
+    """Plans, then top-ups, with what this person could do about each."""
     own = current_subscription(person) if person else None
     is_first = person is None or not Subscription.objects.of(person).exists()
     code = own.price.offer if own and own.price else FREE
@@ -60,7 +60,7 @@ def shelf(person: User | None = None) -> list[Place]:
             has_trial=bool(offer.trial_days) and is_first,
             is_next=offer.code in following,
         )
-        for offer in [*shop().plans, *shop().packs]
+        for offer in [*shop().plans, *shop().top_ups]
     ]
 
 

@@ -58,7 +58,7 @@ def person_of(request: HttpRequest) -> User:
 @require_safe
 @login_required
 def plans(request: HttpRequest) -> HttpResponse:
-    """Every plan and pack with its button. `?back=` is where to go on after buying."""
+    """Every plan and top-up with its button. `?back=` is where to go on after buying."""
     return _shelf(request, back=request.GET.get("back", ""))
 
 

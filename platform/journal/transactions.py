@@ -23,6 +23,15 @@ def step(name: str) -> Iterator[None]:
         failpoint(f"{name}.after_commit")
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """Run the body in one transaction in which PostgreSQL refuses to write: there is nothing that a kill could spoil."""
+    with transaction.atomic():
+        with transaction.get_connection().cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+        yield
+
+
 def require_transaction() -> None:
     """Refuse to go on outside a transaction: the caller's other writes must stand or fall with ours."""
     if not transaction.get_connection().in_atomic_block:

@@ -49,7 +49,7 @@ def landing(request: HttpRequest) -> HttpResponse:
             "cards": list(cards().values()),
             "base_url": settings.BASE_URL,
             "plans": [told(offer, sold.currency) for offer in sold.plans if till.is_open() or not offer.prices],
-            "packs": [told(offer, sold.currency) for offer in sold.packs if till.is_open()],
+            "top_ups": [told(offer, sold.currency) for offer in sold.top_ups if till.is_open()],
         },
     )
 

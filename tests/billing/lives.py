@@ -34,7 +34,7 @@ def stripe() -> Any:
     return till.client().v1
 
 
-def pack(shop: Shop) -> dict[str, Any]:
+def top_up(shop: Shop) -> dict[str, Any]:
     """Buy 500 credits; the charge."""
     shop.buy("pack-500", look=False)
     return shop.fake.objects("charge")[-1]
@@ -64,17 +64,17 @@ def pay_with(shop: Shop, card: str) -> None:
 
 
 def refunded_in_part(shop: Shop) -> None:
-    charge = pack(shop)
+    charge = top_up(shop)
     stripe().refunds.create({"charge": charge["id"], "amount": 450})
 
 
 def won(shop: Shop) -> None:
-    dispute = shop.fake.dispute(pack(shop)["id"])
+    dispute = shop.fake.dispute(top_up(shop)["id"])
     shop.fake.move_dispute(dispute["id"], "won")
 
 
 def lost(shop: Shop) -> None:
-    dispute = shop.fake.dispute(pack(shop)["id"])
+    dispute = shop.fake.dispute(top_up(shop)["id"])
     shop.fake.move_dispute(dispute["id"], "lost")
 
 
@@ -163,10 +163,10 @@ def customer_deleted(shop: Shop) -> None:
 
 
 LIVES: dict[str, Life] = {
-    "a pack": Life(lambda shop: pack(shop) and None, "free", 516),
-    "a pack refunded in part": Life(refunded_in_part, "free", 266),
-    "a pack disputed and won": Life(won, "free", 516),
-    "a pack disputed and lost": Life(lost, "free", 16),
+    "a top-up": Life(lambda shop: top_up(shop) and None, "free", 516),
+    "a top-up refunded in part": Life(refunded_in_part, "free", 266),
+    "a top-up disputed and won": Life(won, "free", 516),
+    "a top-up disputed and lost": Life(lost, "free", 16),
     "a plan": Life(lambda shop: plan(shop) and None, "studio", 5016),
     "a year": Life(lambda shop: plan(shop, "creator", "year") and shop.fake.advance(days=8) and None, "creator", 14416),
     "a trial that was paid for": Life(trial_paid, "creator", 1216),

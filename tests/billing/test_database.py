@@ -318,6 +318,14 @@ KEPT = (
     "UPDATE billing_event SET received_at = now()",
     "DELETE FROM billing_event",
     "DELETE FROM billing_checkout",
+    "UPDATE billing_payment SET credits = 501",
+    "UPDATE billing_payment SET tax = tax + 1",
+    "UPDATE billing_payment SET price_id = CASE WHEN price_id IS NULL THEN (SELECT max(id) FROM billing_price) END",
+    "UPDATE billing_event SET stripe_id = stripe_id || 'x'",
+    "UPDATE billing_event SET created_at = now() - interval '1 year'",
+    "UPDATE billing_checkout SET person_id = (SELECT max(id) FROM accounts_user)",
+    "UPDATE billing_checkout SET price_id = (SELECT max(id) + 1 FROM billing_price)",
+    "UPDATE billing_checkout SET key = key || 'x'",
 )
 
 

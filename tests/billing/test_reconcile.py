@@ -37,7 +37,7 @@ def never_heard(shop: Shop, offer: str, interval: str, person: User) -> Any:
     return visit
 
 
-def packs_not_granted(shop: Shop, owner: Any) -> Found:
+def top_ups_not_granted(shop: Shop, owner: Any) -> Found:
     return {("paid_not_granted", never_heard(shop, "pack-500", "once", each).stripe_id) for each in people(8)}
 
 
@@ -117,7 +117,9 @@ def noted_and_not_taken(shop: Shop, owner: Any) -> Found:
 def granted_otherwise(shop: Shop, owner: Any) -> Found:
     made = [heard(shop) for _ in range(2)]
     for payment in made:
-        Payment.objects.filter(pk=payment.pk).update(credits=5000)
+        owner.execute("ALTER TABLE billing_payment DISABLE TRIGGER USER")
+        owner.execute("UPDATE billing_payment SET credits = 5000 WHERE id = %s", [payment.pk])
+        owner.execute("ALTER TABLE billing_payment ENABLE TRIGGER USER")
     return {("granted_otherwise", payment.key) for payment in made}
 
 
@@ -228,7 +230,7 @@ def checkouts_left(shop: Shop, owner: Any) -> Found:
 
 
 SEEDS: tuple[Callable[[Shop, Any], Found], ...] = (
-    packs_not_granted,
+    top_ups_not_granted,
     plans_not_granted,
     refunded_behind_our_back,
     disputed_behind_our_back,

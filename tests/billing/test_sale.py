@@ -7,7 +7,7 @@ from billing.sale import checkout, events
 from tests.billing.shop import Shop, whole
 
 
-def test_a_pack_is_paid_and_its_credits_are_there(shop: Shop) -> None:
+def test_a_top_up_is_paid_and_its_credits_are_there(shop: Shop) -> None:
     visit = shop.buy("pack-500")
     visit.refresh_from_db()
     assert visit.state == "paid"

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import httpx
@@ -10,7 +11,8 @@ import pytest
 from django.test import Client
 
 from billing import ledger
-from billing.console import acts
+from billing.console import acts, tallies
+from billing.console.journal import CLEARING, journal
 from billing.models import Act, ActOutcome, Event, Operation, Payment, Transfer
 from billing.sale import checkout, events, notices, reconcile, till
 from billing.sale.plans import price_of
@@ -24,8 +26,8 @@ from tests.crash.test_failpoints import ELSEWHERE, in_child
 
 REASON = "They asked for it in a letter."
 PURCHASES = {
-    "a pack for sure": ("pack-500", "once"),
-    "a pack in doubt": ("pack-2000", "once"),
+    "a top-up for sure": ("pack-500", "once"),
+    "a top-up in doubt": ("pack-2000", "once"),
     "a plan": ("studio", "month"),
 }
 
@@ -63,6 +65,10 @@ def trade(shop: Shop) -> None:
     settle_debt()
     notices.tell(alice, "runs_low", "2027-01")
     reconcile.reconcile(mend=True)
+    tallies.count_days()
+    browser = Client()
+    browser.force_login(person("bruno"))
+    browser.post("/console/exports/", {"sheet": "journal", "since": "2027-01-01", "until": "2027-01-31"})
 
 
 def hear(shop: Shop) -> None:
@@ -167,5 +173,7 @@ def assert_traded_once(shop: Shop) -> None:
     assert not Event.objects.filter(state__in=["waiting", "failed"]).exists()
     assert not Operation.objects.exclude(state="done").exists()
     assert ActOutcome.objects.count() == Act.objects.count()
+    clearing = [each for each in journal(date(2027, 1, 1), date(2027, 1, 31)) if each.account == CLEARING]
+    assert sum(each.debit - each.credit for each in clearing) == (900 + 2900 + 4900) - 450 - 2900
     assert list(differences()) == []
     assert [str(each) for each in reconcile.differences()] == []

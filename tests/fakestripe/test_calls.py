@@ -35,7 +35,7 @@ def test_a_refusal_before_the_work_is_not_recorded_but_a_refusal_in_it_is(till: 
     with pytest.raises(stripe.InvalidRequestError) as refused:
         till.v1.refunds.create(params={"amount": 5}, options=options)
     assert refused.value.code == "parameter_missing"
-    intent = till.bought(till.pack()).payment_intent
+    intent = till.bought(till.top_up()).payment_intent
     till.v1.refunds.create(params={"payment_intent": intent.id, "amount": 100}, options=options)
     again = {"idempotency_key": f"b-{till.mark}"}
     for _ in range(2):
@@ -46,7 +46,7 @@ def test_a_refusal_before_the_work_is_not_recorded_but_a_refusal_in_it_is(till: 
 
 def test_an_answer_lost_after_the_work_is_found_again_by_its_key(till: Till) -> None:
     fake = till.driver.offline("a lost answer")
-    intent = till.bought(till.pack(1000)).payment_intent
+    intent = till.bought(till.top_up(1000)).payment_intent
     fake.faults(kind="timeout_after_commit", match="POST /v1/refunds")
     params, options = {"payment_intent": intent.id, "amount": 300}, {"idempotency_key": "refund:1"}
     with pytest.raises(stripe.APIConnectionError):
@@ -58,7 +58,7 @@ def test_an_answer_lost_after_the_work_is_found_again_by_its_key(till: Till) -> 
 
 def test_a_500_after_the_work_is_what_the_key_remembers(till: Till) -> None:
     fake = till.driver.offline("a 500 after the work")
-    intent = till.bought(till.pack(1000)).payment_intent
+    intent = till.bought(till.top_up(1000)).payment_intent
     fake.faults(kind="500_after_commit", match="POST /v1/refunds")
     for _ in range(2):
         with pytest.raises(stripe.APIError) as broken:
@@ -146,7 +146,7 @@ def test_what_is_unknown_is_refused_by_name(till: Till) -> None:
         till.v1.customers.retrieve("cus_nobody")
     assert (refused.value.code, refused.value.http_status) == ("resource_missing", 404)
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        till.session(till.pack(), customer="cus_nobody")
+        till.session(till.top_up(), customer="cus_nobody")
     assert (refused.value.param, refused.value.http_status) == ("customer", 400)
     till.customer()
     with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):

@@ -7,7 +7,7 @@ from tests.fakestripe.till import Till
 
 
 def _disputed(till: Till, card: str = "4000000000000259") -> stripe.Dispute:
-    intent = till.bought(till.pack(1000), card).payment_intent
+    intent = till.bought(till.top_up(1000), card).payment_intent
     [dispute] = till.v1.disputes.list(params={"payment_intent": intent.id}).data
     return dispute
 
@@ -86,14 +86,14 @@ def test_an_inquiry_moves_no_money_until_it_becomes_a_dispute(till: Till) -> Non
 
 def test_a_dispute_is_opened_by_hand_for_a_part(till: Till) -> None:
     fake = till.driver.offline("a dispute by hand")
-    charge = till.bought(till.pack(1000)).payment_intent.latest_charge
+    charge = till.bought(till.top_up(1000)).payment_intent.latest_charge
     dispute = fake.dispute(charge.id, reason="duplicate", amount=250)
     assert till.v1.disputes.list(params={"charge": charge.id}).data[0].id == dispute["id"]
     assert till.v1.balance_transactions.list(params={"source": dispute["id"]}).data[0].amount == -250
 
 
 def test_an_early_warning_takes_nothing(till: Till) -> None:
-    intent = till.bought(till.pack(), "4000000000005423").payment_intent
+    intent = till.bought(till.top_up(), "4000000000005423").payment_intent
     [warning] = till.v1.radar.early_fraud_warnings.list(params={"charge": intent.latest_charge.id}).data
     assert warning.actionable is True
     assert till.v1.disputes.list(params={"charge": intent.latest_charge.id}).data == []

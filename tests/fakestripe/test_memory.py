@@ -42,7 +42,7 @@ def test_a_stopped_fake_comes_back_at_the_same_address(folder: Path) -> None:
     checked = Checked()
     with FakeStripe(folder, frozen_at=JANUARY_31) as fake:
         till = Till(client_for(fake.url, fake.key, checked), Offline(fake))
-        session = till.session(till.pack())
+        session = till.session(till.top_up())
         fake.stop()
         with pytest.raises(stripe.APIConnectionError):
             till.v1.customers.list()
@@ -97,7 +97,7 @@ def test_no_other_address_is_served() -> None:
 
 
 def test_objects_change_and_vanish_without_a_word(till: Till, fake: FakeStripe) -> None:
-    intent = till.bought(till.pack()).payment_intent
+    intent = till.bought(till.top_up()).payment_intent
     told = len(fake.events())
     fake.tamper(intent.latest_charge.id, amount_refunded=200)
     assert till.v1.charges.retrieve(intent.latest_charge.id).amount_refunded == 200
@@ -111,7 +111,7 @@ def test_a_clock_that_runs_does_what_is_due_by_itself() -> None:
     checked = Checked()
     with FakeStripe() as fake:
         till = Till(client_for(fake.url, fake.key, checked), Offline(fake))
-        session = till.session(till.pack())
+        session = till.session(till.top_up())
         fake.advance(days=2)
         assert till.v1.checkout.sessions.retrieve(session.id).status == "expired"
     checked.close()

@@ -26,7 +26,7 @@ def test_checkout_says_what_is_bought_and_that_no_card_is_charged(till: Till, fa
 
 
 def test_a_mistake_loses_nothing_but_the_security_code(till: Till, fake: FakeStripe) -> None:
-    session = till.session(till.pack(), allow_promotion_codes=True)
+    session = till.session(till.top_up(), allow_promotion_codes=True)
     form = {
         "act": "pay",
         "email": "a@example.com",
@@ -47,7 +47,7 @@ def test_a_mistake_loses_nothing_but_the_security_code(till: Till, fake: FakeStr
 
 
 def test_a_paid_or_expired_session_says_so(till: Till, fake: FakeStripe) -> None:
-    paid, expired = till.session(till.pack()), till.session(till.pack())
+    paid, expired = till.session(till.top_up()), till.session(till.top_up())
     fake.pay(paid.url)
     till.v1.checkout.sessions.expire(expired.id)
     assert "This is paid." in httpx.get(paid.url).text
@@ -56,7 +56,7 @@ def test_a_paid_or_expired_session_says_so(till: Till, fake: FakeStripe) -> None
 
 
 def test_after_a_refused_confirmation_the_form_leads_back_to_checkout(till: Till, fake: FakeStripe) -> None:
-    session = till.session(till.pack())
+    session = till.session(till.top_up())
     form = {"act": "pay", "email": "a@example.com", "number": "4000002760003184", "expiry": "12 / 34", "cvc": "123"}
     bank = httpx.post(session.url, data=form).headers["location"]
     page = httpx.post(bank, data={"answer": "fail"})
@@ -66,7 +66,7 @@ def test_after_a_refused_confirmation_the_form_leads_back_to_checkout(till: Till
 
 
 def test_a_form_from_another_site_is_refused(till: Till, fake: FakeStripe) -> None:
-    session = till.session(till.pack())
+    session = till.session(till.top_up())
     answer = httpx.post(session.url, data={"act": "pay"}, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
 

@@ -1,4 +1,4 @@
-"""Buying a pack: Checkout, the cards, codes and taxes."""
+"""Buying a top-up: Checkout, the cards, codes and taxes."""
 
 import pytest
 import stripe
@@ -7,13 +7,13 @@ from billing.fakestripe import Declined
 from tests.fakestripe.till import Till
 
 
-def test_a_pack_is_bought_and_every_object_leads_to_the_next(till: Till) -> None:
+def test_a_top_up_is_bought_and_every_object_leads_to_the_next(till: Till) -> None:
     customer = till.customer(metadata={"wallet": "7"})
     session = till.session(
-        till.pack(500),
+        till.top_up(500),
         customer=customer.id,
         client_reference_id="order-1",
-        metadata={"pack": "small"},
+        metadata={"size": "small"},
         payment_intent_data={"metadata": {"order": "1"}},
     )
     assert (session.status, session.payment_status, session.payment_intent) == ("open", "unpaid", None)
@@ -34,7 +34,7 @@ def test_a_pack_is_bought_and_every_object_leads_to_the_next(till: Till) -> None
 
 def test_the_events_of_a_purchase_come_in_this_order(till: Till) -> None:
     fake = till.driver.offline("the order of all events")
-    till.bought(till.pack())
+    till.bought(till.top_up())
     told = [event["type"] for event in fake.events()]
     assert told[2:] == [
         "payment_intent.created",
@@ -45,8 +45,8 @@ def test_the_events_of_a_purchase_come_in_this_order(till: Till) -> None:
     ]
 
 
-def test_a_pack_may_be_bought_with_an_invoice(till: Till) -> None:
-    session = till.bought(till.pack(700), customer=till.customer().id, invoice_creation={"enabled": True})
+def test_a_top_up_may_be_bought_with_an_invoice(till: Till) -> None:
+    session = till.bought(till.top_up(700), customer=till.customer().id, invoice_creation={"enabled": True})
     invoice = till.v1.invoices.retrieve(session.invoice, params={"expand": ["payments.data.payment.payment_intent"]})
     assert (invoice.status, invoice.billing_reason, invoice.amount_paid, invoice.parent) == (
         "paid",
@@ -74,7 +74,7 @@ def test_a_pack_may_be_bought_with_an_invoice(till: Till) -> None:
     ],
 )
 def test_a_card_that_fails_says_why_and_the_session_stays_open(till: Till, card: str, sentence: str) -> None:
-    session = till.session(till.pack())
+    session = till.session(till.top_up())
     with pytest.raises(Declined) as said:
         till.driver.pay(session, card)
     assert str(said.value) == sentence
@@ -87,13 +87,13 @@ def test_a_card_that_fails_says_why_and_the_session_stays_open(till: Till, card:
 
 
 def test_a_bank_that_asks_is_answered_on_its_page(till: Till) -> None:
-    session = till.session(till.pack())
+    session = till.session(till.top_up())
     till.driver.pay(session, "4000002760003184")
     charge = till.v1.checkout.sessions.retrieve(
         session.id, params={"expand": ["payment_intent.latest_charge"]}
     ).payment_intent.latest_charge
     assert charge.payment_method_details.card.three_d_secure.result == "authenticated"
-    other = till.session(till.pack())
+    other = till.session(till.top_up())
     with pytest.raises(Declined, match="could not confirm"):
         till.driver.pay(other, "4000002500003155", authenticate=False)
     assert till.v1.checkout.sessions.retrieve(other.id).payment_status == "unpaid"
@@ -108,19 +108,19 @@ def test_a_promotion_code_takes_its_part_off(till: Till) -> None:
             "max_redemptions": 1,
         }
     )
-    session = till.session(till.pack(1000), allow_promotion_codes=True, customer=till.customer().id)
+    session = till.session(till.top_up(1000), allow_promotion_codes=True, customer=till.customer().id)
     till.driver.pay(session, promotion_code=code.code.lower())
     paid = till.v1.checkout.sessions.retrieve(session.id, params={"expand": ["discounts.promotion_code"]})
     assert (paid.amount_subtotal, paid.amount_total, paid.total_details.amount_discount) == (1000, 800, 200)
     assert paid.discounts[0].promotion_code.code == code.code
     assert till.v1.promotion_codes.retrieve(code.id).active is False
     with pytest.raises(Declined, match="is not valid"):
-        till.driver.pay(till.session(till.pack(), allow_promotion_codes=True), promotion_code=code.code)
+        till.driver.pay(till.session(till.top_up(), allow_promotion_codes=True), promotion_code=code.code)
 
 
-def test_a_pack_that_costs_nothing_needs_no_card(till: Till) -> None:
+def test_a_top_up_that_costs_nothing_needs_no_card(till: Till) -> None:
     coupon = till.v1.coupons.create(params={"percent_off": 100, "duration": "once"})
-    session = till.session(till.pack(), discounts=[{"coupon": coupon.id}])
+    session = till.session(till.top_up(), discounts=[{"coupon": coupon.id}])
     till.driver.pay(session, "")
     paid = till.v1.checkout.sessions.retrieve(session.id)
     assert (paid.status, paid.payment_status, paid.payment_intent) == ("complete", "no_payment_required", None)
@@ -128,7 +128,7 @@ def test_a_pack_that_costs_nothing_needs_no_card(till: Till) -> None:
 
 def test_automatic_tax_is_added_at_the_flat_rate(till: Till) -> None:
     till.driver.offline("a flat tax rate").settings(tax_percent=22)
-    session = till.bought(till.pack(1000), automatic_tax={"enabled": True}, invoice_creation={"enabled": True})
+    session = till.bought(till.top_up(1000), automatic_tax={"enabled": True}, invoice_creation={"enabled": True})
     assert (session.amount_subtotal, session.total_details.amount_tax, session.amount_total) == (1000, 220, 1220)
     invoice = till.v1.invoices.retrieve(session.invoice)
     assert [tax.amount for tax in invoice.total_taxes] == [220]
@@ -140,9 +140,9 @@ def test_automatic_tax_is_added_at_the_flat_rate(till: Till) -> None:
 
 
 def test_a_session_expires_after_a_day_or_when_told(till: Till) -> None:
-    told = till.v1.checkout.sessions.expire(till.session(till.pack()).id)
+    told = till.v1.checkout.sessions.expire(till.session(till.top_up()).id)
     assert (told.status, told.url) == ("expired", None)
-    waits = till.session(till.pack())
+    waits = till.session(till.top_up())
     till.driver.advance(hours=24)
     assert till.v1.checkout.sessions.retrieve(waits.id).status == "expired"
     types = [event["type"] for event in till.driver.offline("all events").events()]

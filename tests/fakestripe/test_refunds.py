@@ -7,7 +7,7 @@ from tests.fakestripe.till import Till
 
 
 def test_a_refund_is_partial_then_whole_then_refused(till: Till) -> None:
-    intent = till.bought(till.pack(1000)).payment_intent
+    intent = till.bought(till.top_up(1000)).payment_intent
     first = till.v1.refunds.create(
         params={"payment_intent": intent.id, "amount": 300, "reason": "requested_by_customer", "metadata": {"why": "x"}}
     )
@@ -29,7 +29,7 @@ def test_a_refund_is_partial_then_whole_then_refused(till: Till) -> None:
 
 
 def test_a_refund_may_fail_after_it_seemed_to_succeed(till: Till) -> None:
-    intent = till.bought(till.pack(1000), "4000000000005126").payment_intent
+    intent = till.bought(till.top_up(1000), "4000000000005126").payment_intent
     refund = till.v1.refunds.create(params={"payment_intent": intent.id})
     assert refund.status == "succeeded"
     till.driver.advance(minutes=5)
@@ -40,7 +40,7 @@ def test_a_refund_may_fail_after_it_seemed_to_succeed(till: Till) -> None:
 
 
 def test_a_refund_may_succeed_only_later(till: Till) -> None:
-    intent = till.bought(till.pack(1000), "4000000000007726").payment_intent
+    intent = till.bought(till.top_up(1000), "4000000000007726").payment_intent
     refund = till.v1.refunds.create(params={"payment_intent": intent.id, "amount": 400})
     assert refund.status == "pending"
     till.driver.advance(minutes=5)

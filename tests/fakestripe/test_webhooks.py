@@ -26,7 +26,7 @@ def test_an_endpoint_gets_what_it_asked_for_signed_with_its_secret(
         }
     )
     assert "secret" not in till.v1.webhook_endpoints.retrieve(endpoint.id)
-    session = till.bought(till.pack())
+    session = till.bought(till.top_up())
     fake.settle()
     [event] = receiver.events(till.client, endpoint.secret)
     assert (event.type, event.data.object.id, event.api_version) == (
@@ -80,7 +80,7 @@ def test_after_three_days_nobody_tries_any_more(till: Till, fake: FakeStripe, ho
 
 def test_events_arrive_twice_out_of_order_or_not_at_all(till: Till, fake: FakeStripe, hooked: Receiver) -> None:
     fake.faults(webhooks={"hold": True, "duplicate": 1, "reorder": True, "seed": 7, "drop": ["price.created"]})
-    till.pack(), till.pack(), till.pack()
+    till.top_up(), till.top_up(), till.top_up()
     assert hooked.posts == []
     fake.faults(webhooks={"hold": False})
     fake.settle()

@@ -77,13 +77,13 @@ class Till:
         """The API."""
         return self.client.v1
 
-    def product(self, name: str = "Pack of credits") -> Any:
+    def product(self, name: str = "Credits") -> Any:
         return self.v1.products.create(params={"name": name})
 
-    def pack(self, amount: int = 500) -> Any:
+    def top_up(self, amount: int = 500) -> Any:
         """A price that is paid once."""
         return self.v1.prices.create(
-            params={"product": self.product().id, "currency": "usd", "unit_amount": amount, "nickname": "Pack"}
+            params={"product": self.product().id, "currency": "usd", "unit_amount": amount, "nickname": "Top-up"}
         )
 
     def plan(self, amount: int = 1500, interval: str = "month", name: str = "Plan") -> Any:
@@ -113,7 +113,7 @@ class Till:
         return self.v1.checkout.sessions.create(params=params)
 
     def bought(self, price: Any, card: str = "4242424242424242", **more: Any) -> Any:
-        """A paid session of a pack, with its payment intent and charge."""
+        """A paid session of a top-up, with its payment intent and charge."""
         session = self.session(price, **more)
         self.driver.pay(session, card)
         return self.v1.checkout.sessions.retrieve(session.id, params={"expand": ["payment_intent.latest_charge"]})

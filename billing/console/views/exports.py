@@ -75,6 +75,7 @@ def _page(request: HttpRequest, *, error: str = "", status: int = 200) -> HttpRe
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    return day if 2000 <= day.year < 2200 else None

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from billing.console.acts import carry_out_granted
+from billing.console.tallies import count_days
 from billing.sale import events, notices, reconcile, till
 from billing.sale.prices import bring_prices
 from journal.beats import beat_in_background
@@ -21,11 +22,12 @@ def mend_differences() -> int:
 
 
 class Command(BaseCommand):
-    """Work on Stripe's events as they come, fetch those that were lost, compare, and send letters. Any number may run.
+    """Work on Stripe's events as they come, fetch those that were lost, compare, count the console's figures, and send
+    letters. Any number may run.
 
     `till prices` brings Stripe in line with plans.toml; `till reconcile [--mend]` lists each difference between Stripe
     and the ledger and fails if there is any; `till backfill` fetches events that did not reach us; `till retry` takes
-    up what was given up.
+    up what was given up; `till count` brings the console's figures up to date.
     """
 
     help = __doc__ or ""
@@ -33,13 +35,15 @@ class Command(BaseCommand):
     # A notification may be lost; and letters wait no longer than this.
     IDLE_SECONDS = 5.0
     HOUR = 3600.0
+    # How old the console's figures of today may be.
+    FEW_MINUTES = 300.0
 
     EACH_TURN: tuple[Callable[[], object], ...] = (events.work, carry_out_granted, notices.send_waiting)
     EACH_HOUR: tuple[Callable[[], object], ...] = (bring_prices, events.backfill, mend_differences, notices.find_due)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "what", nargs="?", default="run", choices=["run", "prices", "reconcile", "backfill", "retry"]
+            "what", nargs="?", default="run", choices=["run", "prices", "reconcile", "backfill", "retry", "count"]
         )
         parser.add_argument("--mend", action="store_true", help="do what each remedy says, where it can be done")
 
@@ -62,6 +66,9 @@ class Command(BaseCommand):
     def retry(self, **options: Any) -> None:
         self.stdout.write(f"{events.retry_failed()} events are taken up again.")
 
+    def count(self, **options: Any) -> None:
+        self.stdout.write(f"{count_days()} days were counted.")
+
     def reconcile(self, *, mend: bool, **options: Any) -> None:
         found, mended = reconcile.reconcile(mend=mend)
         for difference in found:
@@ -74,10 +81,13 @@ class Command(BaseCommand):
         """Until the process is asked to stop. What was being worked on is taken up again by whoever comes next."""
         signal.signal(signal.SIGTERM, self.stop)
         beat_in_background("till")
-        again = 0.0
+        again = count_again = 0.0
         try:
             while True:
                 self.turn(self.EACH_TURN)
+                if time.monotonic() >= count_again:
+                    self.turn((count_days,))
+                    count_again = time.monotonic() + self.FEW_MINUTES
                 if till.is_open() and time.monotonic() >= again:
                     self.turn(self.EACH_HOUR)
                     again = time.monotonic() + self.HOUR
