@@ -202,12 +202,16 @@ def _ask(
             )
     except IntegrityError:
         # The same form, sent twice; the first time may have died before it was decided.
-        act = Act.objects.filter(key=key[:64], asked_by=asked_by).first()
+        known = Act.objects.filter(key=key[:64], asked_by=asked_by).first()
         asked = (kind, person, amount, payment, keeps_credits, plan)
-        if act is None or (act.kind, act.person, act.amount, act.payment, act.keeps_credits, act.plan) != asked:
+        if not known or asked != (
+            *(known.kind, known.person, known.amount),
+            *(known.payment, known.keeps_credits, known.plan),
+        ):
             raise NotAllowed(
                 "person", "This form was sent before, for something else. Nothing was done; send it again."
             ) from None
+        act = known
     if not act.needs_second and not ActDecision.objects.filter(act=act).exists():
         with suppress(DecidedBefore):
             decide(act, by=asked_by, is_granted=True)

@@ -25,7 +25,7 @@ def step(name: str) -> Iterator[None]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Run the body in one transaction in which PostgreSQL refuses to write: there is nothing that a kill could spoil."""
+    """Run the body in one transaction in which PostgreSQL refuses to write: a kill spoils nothing."""
     with transaction.atomic():
         with transaction.get_connection().cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
