@@ -70,16 +70,10 @@ def fresh_database(
 
 
 @pytest.fixture(scope="module")
-def platform(postgres: Any, template: str, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[Any]:
-    """All processes of Vaglio for one module, with the cast of tests.people, on a database of their own.
-
-    `platform.people` holds the cast, `platform.secret` Alice's API key. The module's own ORM looks at the same
-    database.
-    """
+def platform_at_rest(postgres: Any, template: str, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[Any]:
+    """A platform of whose processes none was started, on a database of its own that the module's ORM looks at too."""
     from django.conf import settings
 
-    from accounts import keys
-    from tests.people import cast
     from tests.processes import Platform
 
     name = f"vaglio_{secrets.token_hex(5)}"
@@ -90,15 +84,26 @@ def platform(postgres: Any, template: str, django_db_blocker: Any, tmp_path_fact
         _close_all()
         _point_at(postgres, name)
         head = folder / "audit-head.jsonl"
-        running = Platform(folder, urls, AUDIT_HEAD_FILE=str(head))
         settings.AUDIT_HEAD_FILE, before = head, settings.AUDIT_HEAD_FILE
-        running.people = cast(credits=100_000)
-        _, running.secret = keys.create(running.people.alice, "tests")
-        with running:
-            yield running
+        yield Platform(folder, urls, AUDIT_HEAD_FILE=str(head))
         settings.AUDIT_HEAD_FILE = before
         _close_all()
     postgres.drop(name)
+
+
+@pytest.fixture(scope="module")
+def platform(platform_at_rest: Any) -> Iterator[Any]:
+    """All processes of Vaglio for one module, with the cast of tests.people.
+
+    `platform.people` holds the cast, `platform.secret` Alice's API key.
+    """
+    from accounts import keys
+    from tests.people import cast
+
+    platform_at_rest.people = cast(credits=100_000)
+    _, platform_at_rest.secret = keys.create(platform_at_rest.people.alice, "tests")
+    with platform_at_rest as running:
+        yield running
 
 
 @pytest.fixture

@@ -106,6 +106,16 @@ class Platform:
 
         until(ready, seconds=seconds, what=f"readiness ({self.logs()})")
 
+    def await_web(self, *, seconds: float = 60) -> None:
+        """Wait until the web process answers, where the others were not started."""
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self.get("/health/live")[0] == 200
+            return False
+
+        until(answers, seconds=seconds, what=f"the web process ({self.log('web')[-1500:]})")
+
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""

@@ -57,11 +57,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a name, what it shows in each column, and the length of its bar."""
+    """One line of a table: a name, what it shows in each column, the length of its bar, and whether it comes first of
+    another way to part the same sum."""
 
     name: str
     cells: tuple[str, ...]
     share: float = 0.0
+    begins_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class Overview:
 
     def revenue(self) -> list[Row]:
         """By what was bought, then by the occasion."""
-        rows = []
+        rows: list[tuple[str, int, int, bool]] = []
         for name, told in (("revenue", _offer), ("occasion", _occasion)):
             found = {
                 label.partition(":")[2]: both
@@ -227,14 +229,14 @@ class Overview:
                 if label.partition(":")[0] == self.currency and any(both)
             }
             for label, (own, was) in sorted(found.items(), key=lambda item: -item[1][0]):
-                rows.append((told(label), own, was))
-        lengths = plots.shares([own for _, own, _ in rows])
+                rows.append((told(label), own, was, name != "revenue" and not any(row[3] for row in rows)))
+        lengths = plots.shares([own for _, own, _, _ in rows])
         return [
-            Row(name, (self.money(own), self.money(was), change(own, was)), share)
-            for (name, own, was), share in zip(rows, lengths, strict=True)
+            Row(name, (self.money(own), self.money(was), change(own, was)), share, begins)
+            for (name, own, was, begins), share in zip(rows, lengths, strict=True)
         ]
 
-    def credits(self) -> list[Row]:
+    def sources(self) -> list[Row]:
         """By where they came from: what was granted, spent, expired and taken, and what is left."""
         flows = {name: self.sums.labels(name) for name in ("granted", "spent", "expired", "taken_back", "restored")}
         flows |= {name: self.sums.labels(name) for name in ("corrected", "repaid")}

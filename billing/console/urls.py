@@ -9,6 +9,7 @@ urlpatterns = [
     path("people/", overview.people, name="console_people"),
     path("people/<int:person_id>/", people.person, name="console_person"),
     path("people/<int:person_id>/lines/", people.lines, name="console_lines"),
+    path("people/<int:person_id>/payments/", people.payments, name="console_payments"),
     path("transfers/<int:transfer_id>/", people.transfer, name="console_transfer"),
     path("jobs/<uuid:job_id>/", people.job, name="console_job"),
     path("payments/<int:payment_id>/", people.payment, name="console_payment"),

@@ -1,65 +1,33 @@
 """In a real browser: from words to a released picture without a mouse, and every page at 320 px."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# Kept after the run, to be looked at.
-PICTURES = Path(__file__).resolve().parents[1] / "pictures"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.browser import MARKS, PICTURES, cookie_of, opened_browser, opened_page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="there is no Chromium on this machine"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def cookie(platform: Any, django_db_blocker: Any) -> dict[str, str]:
     """Alice's session in the database of the running platform."""
     with django_db_blocker.unblock():
-        client = Client()
-        client.force_login(platform.people.alice)
-        return {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": platform.address}
+        return cookie_of(platform.people.alice, platform.address)
 
 
 @pytest.fixture(scope="module")
 def browser(cookie: dict[str, str]) -> Iterator[Any]:
-    """Started after the cookie was made: playwright runs a loop in this thread, which keeps Django's ORM away."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
+    with opened_browser() as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(browser: Any, platform: Any, cookie: dict[str, str]) -> Iterator[Any]:
-    """A page of Alice's that fails its test when the browser complains, as it does of anything inline."""
-    context = browser.new_context(base_url=platform.address, viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(60_000)
-    context.add_cookies([cookie])
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("console", lambda line: complaints.append(line.text) if line.type in {"error", "warning"} else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    yield opened
-    context.close()
-    assert complaints == []
+    with opened_page(browser, platform.address, cookie) as page:
+        yield page
 
 
 def focused(page: Any) -> str:

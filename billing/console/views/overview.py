@@ -29,7 +29,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "first": first_counted(),
         "figures": told.figures() if told else [],
         "revenue": told.revenue() if told else [],
-        "credits": told.credits() if told else [],
+        "sources": told.sources() if told else [],
         "models": told.models() if told else [],
         "funnel": told.funnel() if told else [],
     }

@@ -108,6 +108,24 @@ def lines(request: HttpRequest, person_id: int) -> HttpResponse:
 
 
 @shown
+def payments(request: HttpRequest, person_id: int) -> HttpResponse:
+    """Every purchase of theirs, newest first."""
+    found = get_object_or_404(User, pk=person_id)
+    before = number_in(request.GET.get("before", ""))
+    own = Payment.objects.of(found).order_by("-id")
+    if before is not None:
+        own = own.filter(pk__lt=before)
+    told = list(own[: PER_PAGE + 1])
+    context = {
+        "person": found,
+        "payments": told[:PER_PAGE],
+        "older": told[PER_PAGE - 1].pk if len(told) > PER_PAGE else None,
+        "is_first_page": before is None,
+    }
+    return page(request, "payments", context, place="people")
+
+
+@shown
 def transfer(request: HttpRequest, transfer_id: int) -> HttpResponse:
     """One movement, to the last entry."""
     found = get_object_or_404(Transfer.objects.select_related("wallet__person", "actor"), pk=transfer_id)

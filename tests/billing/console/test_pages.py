@@ -88,6 +88,8 @@ def test_the_figures_of_a_full_house(house: House, people: People) -> None:
         assert html.count('<rect class="mark"') == 10 * marks
         assert html.count("<title>") == 10 * marks + 1
     assert "as of <time" in html
+    assert '<strong id="credits">' in html, "the figures leave the bar of the page alone"
+    assert "Row(" not in html
     assert "house-painter" in html
     euro = page(bruno, reverse("console") + "?days=30&currency=eur")
     assert "€" in euro
@@ -126,6 +128,7 @@ def test_every_person_payment_and_transfer_has_its_page(full: House, people: Peo
     for person in [*full.people, people.alice]:
         page(bruno, reverse("console_person", args=[person.pk]))
         page(bruno, reverse("console_lines", args=[person.pk]))
+        page(bruno, reverse("console_payments", args=[person.pk]))
     for payment in Payment.objects.all():
         page(bruno, reverse("console_payment", args=[payment.pk]))
     for kind in Transfer.Kind:
