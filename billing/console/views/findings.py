@@ -8,12 +8,15 @@ from django.utils import timezone
 from billing.console.door import acted, page, shown
 from billing.models import Dispute, Event, Finding, Operation, Subscription
 from billing.money import money
-from billing.sale import reconcile, till
+from billing.sale import differences, reconcile, till
 from billing.sale.plans import shop
 
 MOST = 100
 # Disputes of Stripe's that still ask for something.
-OPEN_DISPUTES = ("warning_needs_response", "needs_response", "warning_under_review", "under_review")
+OPEN_DISPUTES = (
+    *("warning_needs_response", "needs_response", "warning_under_review", "under_review"),
+    *("appeal_needs_response", "appeal_under_review"),
+)
 
 
 @shown
@@ -34,7 +37,7 @@ def findings(request: HttpRequest) -> HttpResponse:
         "findings": Finding.objects.filter(gone_at__isnull=True).order_by("-is_mendable", "first_seen_at")[:MOST],
         "gone": Finding.objects.filter(gone_at__isnull=False).order_by("-gone_at")[:10],
         "events": Event.objects.filter(state=Event.State.FAILED).defer("payload").order_by("received_at")[:MOST],
-        "operations": Operation.objects.filter(state=Operation.State.BEGUN, begun_at__lt=now - reconcile.LATE)
+        "operations": Operation.objects.filter(state=Operation.State.BEGUN, begun_at__lt=now - differences.LATE)
         .select_related("person")
         .order_by("begun_at")[:MOST],
         "disputes": [
