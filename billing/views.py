@@ -13,7 +13,6 @@ from billing.lines import lines, lot_bars
 from billing.models import Customer, Payment, Wallet
 from billing.sale import till
 from billing.sale.plans import current_subscription, plan_of
-from billing.sale.shelf import new_key
 from billing.sale.standing import standing_of
 from journal.transactions import step
 
@@ -53,7 +52,6 @@ def _page(request: HttpRequest, person: User, *, limit_error: str = "", status: 
             "limit": own.spending_limit,
             "limit_error": limit_error,
             "spent": ledger.spent_in_month(own, timezone.now()) if own.spending_limit is not None else 0,
-            "key": new_key(),
         },
         status=status,
     )

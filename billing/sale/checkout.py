@@ -1,6 +1,8 @@
 """From the button to Stripe's page and back."""
 
 import uuid
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +18,17 @@ from billing.sale.plans import current_subscription, shop
 from billing.sale.subscriptions import follow
 from journal.transactions import step
 
+# Visits that a person may begin within an hour: each makes rows here and an object at Stripe.
+MOST_AN_HOUR = 30
+HOUR = timedelta(hours=1)
+
+
+class TooManyVisits(Exception):
+    """Somebody opens one checkout after the other."""
+
+    def __init__(self) -> None:
+        super().__init__("You have opened many checkouts within the hour. Nothing was charged; wait a little.")
+
 
 class AlreadySubscribed(Exception):
     """One subscription at a time: the other plan is a change of this one."""
@@ -28,21 +41,26 @@ class AlreadySubscribed(Exception):
 def begin(person: User, price: Price, *, key: str, return_to: str = "") -> Checkout:
     """Open Stripe's page for a purchase; `url` of what is returned leads there.
 
-    A double click, and the back button, find the same page again. Raises AlreadySubscribed, StripeAway or
-    StripeRefused; then nothing was charged.
+    A double click, and the back button, find the same page again; a page for another plan that is still open is closed,
+    so that nobody comes to pay two. Raises AlreadySubscribed, TooManyVisits, StripeAway or StripeRefused; then nothing
+    was charged.
     """
-    if (
-        price.interval != Price.Interval.ONCE
-        and (known := current_subscription(person))
-        and known.status != "incomplete"
-    ):
-        raise AlreadySubscribed(known)
+    is_plan = price.interval != Price.Interval.ONCE
+    if is_plan:
+        _refuse_if_subscribed(person)
+    now = timezone.now()
+    begun = Checkout.objects.of(person).filter(created_at__gt=now - HOUR).exclude(key=key)
+    if begun.count() >= MOST_AN_HOUR:
+        raise TooManyVisits
     with step("till.checkout"):
         checkout, _ = Checkout.objects.get_or_create(
-            person=person, key=key, defaults={"price": price, "return_to": return_to}
+            person=person, key=key, defaults={"price": price, "return_to": return_to, "created_at": now}
         )
     if checkout.stripe_id:
         return checkout
+    if is_plan:
+        _close_others(checkout)
+        _refuse_if_subscribed(person)
     customer = customer_of(person)
     made = till.ask(
         "checkout.create",
@@ -57,6 +75,27 @@ def begin(person: User, price: Price, *, key: str, return_to: str = "") -> Check
         Checkout.objects.filter(pk=checkout.pk).update(stripe_id=session.id, url=session.url or "")
     checkout.refresh_from_db()
     return checkout
+
+
+def _refuse_if_subscribed(person: User) -> None:
+    if (known := current_subscription(person)) and known.status != "incomplete":
+        raise AlreadySubscribed(known)
+
+
+def _close_others(checkout: Checkout) -> None:
+    """Close this person's other pages on which a plan could be paid. One that was paid meanwhile is granted."""
+    others = Checkout.objects.of(checkout.person).filter(state=Checkout.State.OPEN, stripe_id__isnull=False)
+    for other in others.exclude(pk=checkout.pk).exclude(price__interval=Price.Interval.ONCE):
+        session = other.stripe_id or ""
+        with suppress(till.StripeRefused):
+            till.ask(
+                "checkout.expire",
+                f"checkout:{other.pk}",
+                {},
+                lambda c, params, options, session=session: c.v1.checkout.sessions.expire(session, params, options),
+                person=checkout.person,
+            )
+        fulfil(session)
 
 
 def fulfil(session_id: str) -> Checkout | None:

@@ -108,7 +108,7 @@ def ask(
     require_no_transaction()
     with step("till.begin"):
         operation, _ = Operation.objects.get_or_create(
-            kind=kind, subject=subject, defaults={"params": dict(params), "person": person}
+            kind=kind, subject=subject, defaults={"params": dict(params), "person": person, "begun_at": timezone.now()}
         )
     if operation.state == Operation.State.FAILED:
         raise StripeRefused("refused_before", operation.error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from django.contrib import messages
@@ -19,7 +20,7 @@ from billing.models import Checkout, Price, Subscription
 from billing.money import money
 from billing.sale import checkout as visits
 from billing.sale import events, subscriptions, till
-from billing.sale.plans import current_subscription, plan_of, shop
+from billing.sale.plans import current_subscription, plan_of, price_of, shop
 from billing.sale.shelf import new_key, shelf
 
 # What can stand against a purchase or a change, and the status that says so.
@@ -29,6 +30,7 @@ REFUSALS: dict[type[Exception], int] = {
     till.StripeRefused: 409,
     subscriptions.NotPossible: 409,
     visits.AlreadySubscribed: 409,
+    visits.TooManyVisits: 429,
 }
 # Stripe's own letters are smaller by far.
 LONGEST_EVENT = 1024 * 1024
@@ -113,7 +115,7 @@ def checkout(request: HttpRequest, checkout_id: UUID) -> HttpResponse:
         return redirect(_inside(visit.return_to) or "wallet")
     if "left" in request.GET and not is_away:
         messages.info(request, "You came back without buying. Nothing was charged.")
-        return redirect(f"{reverse('plans')}?back={visit.return_to}" if visit.return_to else "plans")
+        return redirect(f"{reverse('plans')}?back={quote(visit.return_to)}" if visit.return_to else "plans")
     answer = render(request, "billing/checkout.html", {"visit": visit, "is_away": is_away})
     if visit.state == Checkout.State.OPEN:
         answer["Refresh"] = "5"
@@ -142,6 +144,8 @@ def change(request: HttpRequest) -> HttpResponse:
             changed = subscriptions.change(subscription, price, key=told.get("key", "")[:64])
             if changed.action_url:
                 return SeeOther(changed.action_url)
+            if changed.price != price:
+                raise subscriptions.NotPossible("This form was sent before. Choose the plan again.")
             messages.success(request, "Your plan is changed.")
             return redirect("wallet")
         context["change"] = asked = subscriptions.preview(subscription, price)
@@ -162,7 +166,8 @@ def subscription_act(request: HttpRequest, act: str) -> HttpResponse:
     if subscription is None:
         return redirect("plans")
     try:
-        verb(subscription, key=request.POST.get("key", "")[:64])
+        # Each says how it should be and not what to add, so twice is as good as once, and the back button is no trap.
+        verb(subscription, key=new_key())
         messages.success(request, said)
     except tuple(REFUSALS) as error:
         messages.error(request, str(_in_words(error)))
@@ -196,8 +201,7 @@ def stripe_events(request: HttpRequest) -> JsonResponse:
 def _price(text: str) -> Price | None:
     """A price that is sold now, by its id in a form."""
     found = Price.objects.filter(pk=text).first() if text.isascii() and text.isdecimal() and len(text) < 19 else None
-    offer = shop().offers.get(found.offer) if found else None
-    return found if found and offer and found.interval in offer.prices else None
+    return found if found and found == price_of(found.offer, found.interval) else None
 
 
 def _inside(address: str) -> str:

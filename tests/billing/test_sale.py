@@ -2,7 +2,8 @@
 
 import pytest
 
-from billing.models import Checkout, Event, Lot, Payment
+from billing.fakestripe import Declined
+from billing.models import Checkout, Event, Lot, Payment, Subscription
 from billing.sale import checkout, events
 from tests.billing.shop import Shop, whole
 
@@ -45,6 +46,46 @@ def test_a_double_click_and_the_back_button_find_the_same_page(shop: Shop) -> No
     paid = checkout.begin(shop.alice, price, key="one-form-sent-twice")
     assert (paid.state, paid.url) == ("paid", "")
     assert shop.balance[0] == 516
+
+
+def test_a_second_page_for_a_plan_closes_the_first(shop: Shop) -> None:
+    first = shop.begin("creator", "month")
+    second = shop.begin("studio", "month")
+    first.refresh_from_db()
+    assert (first.state, first.url) == ("expired", "")
+    with pytest.raises(Declined, match="Begin again in the shop"):
+        shop.fake.pay(f"{shop.fake.url}/c/pay/{first.stripe_id}")
+    shop.fake.pay(second.url)
+    checkout.fulfil(second.stripe_id or "")
+    assert shop.plan == "studio"
+    assert Subscription.objects.count() == 1
+
+
+def test_a_plan_that_was_paid_in_another_window_is_not_sold_again(shop: Shop) -> None:
+    first = shop.begin("studio", "month")
+    shop.fake.pay(first.url)
+    with pytest.raises(checkout.AlreadySubscribed):
+        shop.begin("creator", "month")
+    assert shop.plan == "studio"
+    assert len(shop.fake.objects("subscription")) == 1
+
+
+def test_a_page_for_credits_is_left_open(shop: Shop) -> None:
+    top_up = shop.begin("pack-500")
+    shop.begin("creator", "month")
+    top_up.refresh_from_db()
+    assert top_up.state == "open"
+
+
+def test_nobody_fills_the_tables_with_visits(shop: Shop) -> None:
+    for _ in range(checkout.MOST_AN_HOUR):
+        last = shop.begin("pack-500")
+    with pytest.raises(checkout.TooManyVisits):
+        shop.begin("pack-500")
+    assert checkout.begin(shop.alice, last.price, key=last.key).pk == last.pk, "those that are open stay so"
+    assert shop.begin("pack-500", person=shop.people.carol)
+    shop.pass_by(hours=1, minutes=1)
+    assert shop.begin("pack-500")
 
 
 def test_a_plan_is_tried_then_paid_for_then_renewed(shop: Shop) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing import ledger
 from billing.allowances import grant_due
-from billing.models import Allowance, Checkout, Lot, Notice, Operation, Payment, Subscription, Wallet
+from billing.models import Allowance, Checkout, Lot, Notice, Operation, Payment, Price, Subscription, Wallet
 from billing.sale import notices
 from billing.sale.plans import plan_of, price_of
 from generation.models import Job, Turn
@@ -139,9 +139,50 @@ def test_she_ends_it_changes_her_mind_pauses_and_resumes(shop: Shop, browser: Cl
         ("pause", "paused"),
         ("resumption", "active"),
     ):
-        browser.post(f"/wallet/subscription/{act}/", {"key": act})
+        # Twice, as by a double click: the second changes nothing.
+        for _ in range(2):
+            assert browser.post(f"/wallet/subscription/{act}/").status_code == 302
         assert browser.get("/wallet/").context["standing"].state == state
     assert browser.get("/wallet/subscription/pause/").status_code == 405
+
+
+def test_the_back_button_ends_it_again_after_she_changed_her_mind(shop: Shop, browser: Client) -> None:
+    shop.buy("studio", "month")
+    old = {"key": "a-page-from-before"}
+    for act in ("cancellation", "continuation", "cancellation"):
+        browser.post(f"/wallet/subscription/{act}/", old)
+    assert browser.get("/wallet/").context["standing"].state == "ending"
+
+
+def test_an_old_form_of_a_change_does_not_say_that_it_did_it(shop: Shop, browser: Client) -> None:
+    shop.buy("studio", "month")
+    creator, studio = price_of("creator", "month"), price_of("studio", "month")
+    assert creator
+    assert studio
+    for price in (creator, studio):
+        browser.post("/wallet/subscription/change/", {"price": price.pk, "key": f"for-{price.offer}"})
+    answer = browser.post("/wallet/subscription/change/", {"price": creator.pk, "key": "for-creator"})
+    assert answer.status_code == 409
+    assert "This form was sent before" in text(answer)
+
+
+def test_a_price_of_yesterday_cannot_be_bought(shop: Shop, browser: Client) -> None:
+    """It still lies at Stripe for those who have it, and somebody could send its number."""
+    cheap = price_of("pack-500", "once")
+    assert cheap
+    Price.objects.create(
+        offer=cheap.offer,
+        interval=cheap.interval,
+        amount=cheap.amount,
+        currency=cheap.currency,
+        credits=cheap.credits,
+        stripe_price="price_of_today",
+        stripe_product=cheap.stripe_product,
+    )
+    answer = browser.post("/wallet/checkouts/", {"price": cheap.pk, "key": "a-form-of-hers"})
+    assert answer.status_code == 409
+    assert "This is not sold any more" in text(answer)
+    assert not Checkout.objects.exists()
 
 
 def test_a_failed_renewal_has_days_of_grace_a_letter_and_a_way_to_pay(shop: Shop) -> None:
