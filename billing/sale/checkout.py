@@ -1,6 +1,7 @@
 """From the button to Stripe's page and back."""
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -86,16 +87,14 @@ def _close_others(checkout: Checkout) -> None:
     """Close this person's other pages on which a plan could be paid. One that was paid meanwhile is granted."""
     others = Checkout.objects.of(checkout.person).filter(state=Checkout.State.OPEN, stripe_id__isnull=False)
     for other in others.exclude(pk=checkout.pk).exclude(price__interval=Price.Interval.ONCE):
-        session = other.stripe_id or ""
+        # One that is over already is refused; looking at it tells how it ended.
         with suppress(till.StripeRefused):
-            till.ask(
-                "checkout.expire",
-                f"checkout:{other.pk}",
-                {},
-                lambda c, params, options, session=session: c.v1.checkout.sessions.expire(session, params, options),
-                person=checkout.person,
-            )
-        fulfil(session)
+            till.ask("checkout.expire", f"checkout:{other.pk}", {}, _expire(other), person=checkout.person)
+        fulfil(other.stripe_id or "")
+
+
+def _expire(checkout: Checkout) -> Callable[..., Any]:
+    return lambda client, params, options: client.v1.checkout.sessions.expire(checkout.stripe_id, params, options)
 
 
 def fulfil(session_id: str) -> Checkout | None:
