@@ -1,7 +1,7 @@
 """How a subscription stands, in a word and a sentence, with what its owner can do about it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -11,7 +11,7 @@ from billing.sale.plans import shop
 
 @dataclass(frozen=True)
 class Standing:
-    """`state` is one of: active, trialing, ending, paused, confirm, grace, unpaid, over."""
+    """`state` is one of: active, trialing, ending, paused, confirm, grace, unpaid, taken_back, over."""
 
     state: str
     word: str
@@ -48,6 +48,11 @@ def standing_of(subscription: Subscription) -> Standing:
     if subscription.status == "trialing" and subscription.trial_end:
         sentence = f"To try until {_day(subscription.trial_end)}; then it is paid for the first time."
         return Standing("trialing", "on trial", sentence, "", ("cancellation",))
+    # A renewal is charged about an hour after the period begins.
+    if subscription.paid_until is None or subscription.paid_until + timedelta(days=1) < now:
+        sentence = "The payment for this time was taken back, so the free plan holds."
+        sentence += f" It is asked for again on {_day(renews)}." if renews else ""
+        return Standing("taken_back", "not paid", sentence, "", ("cancellation",))
     sentence = f"Renews on {_day(renews)}." if renews else ""
     return Standing("active", "active", sentence, "", ("cancellation", "pause"))
 

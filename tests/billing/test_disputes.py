@@ -11,6 +11,7 @@ from billing import ledger, reversals
 from billing.console import acts
 from billing.models import Act, ActOutcome, Dispute, Payment, Transfer
 from billing.sale import events
+from billing.sale.standing import standing_of
 from tests.billing.shop import Shop, picture, whole
 
 REASON = "They asked for it, and it was ours to give."
@@ -175,9 +176,13 @@ def test_a_plan_whose_payment_was_taken_back_is_a_free_one(shop: Shop) -> None:
     dispute = shop.dispute(Payment.objects.get())
     shop.listen()
     assert shop.plan == "free"
+    stands = standing_of(shop.subscription)
+    assert (stands.state, stands.acts) == ("taken_back", ("cancellation",))
+    assert "It is asked for again on 5 February 2027." in stands.sentence
     shop.fake.move_dispute(dispute, "won")
     shop.listen()
     assert shop.plan == "studio"
+    assert standing_of(shop.subscription).state == "active"
 
 
 def test_a_refund_asked_for_twice_is_made_once_whatever_stripe_answers(shop: Shop) -> None:

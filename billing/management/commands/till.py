@@ -35,8 +35,10 @@ class Command(BaseCommand):
     # A notification may be lost; and letters wait no longer than this.
     IDLE_SECONDS = 5.0
     HOUR = 3600.0
-    # How old the console's figures of today may be.
-    FEW_MINUTES = 300.0
+    # The console's figures are counted again after so long, or after twenty times as long as it took: a shop that is
+    # large enough for it to take seconds gets them later, and not a till that only counts.
+    COUNT_SECONDS = 30.0
+    COUNT_SHARE = 20
 
     EACH_TURN: tuple[Callable[[], object], ...] = (events.work, carry_out_granted, notices.send_waiting)
     EACH_HOUR: tuple[Callable[[], object], ...] = (bring_prices, events.backfill, mend_differences, notices.find_due)
@@ -86,8 +88,10 @@ class Command(BaseCommand):
             while True:
                 self.turn(self.EACH_TURN)
                 if time.monotonic() >= count_again:
+                    began = time.monotonic()
                     self.turn((count_days,))
-                    count_again = time.monotonic() + self.FEW_MINUTES
+                    took = time.monotonic() - began
+                    count_again = began + max(self.COUNT_SECONDS, self.COUNT_SHARE * took)
                 if till.is_open() and time.monotonic() >= again:
                     self.turn(self.EACH_HOUR)
                     again = time.monotonic() + self.HOUR
