@@ -117,13 +117,20 @@ def ask(
     if find and operation.begun_at < timezone.now() - KEY_LASTS and (made := fetch(lambda c: find(c, operation))):
         return _end(operation, Operation.State.DONE, stripe_id=made)
     try:
-        answer = call(client(), operation.params, {"idempotency_key": str(operation.pk)})
+        answer = call(client(), _in_order(operation.params), {"idempotency_key": str(operation.pk)})
     except stripe.StripeError as error:
         told = _told(error)
         if isinstance(told, StripeRefused):
             _end(operation, Operation.State.FAILED, error=str(told)[:300])
         raise told from error
     return _end(operation, Operation.State.DONE, stripe_id=answer.id)
+
+
+def _in_order(params: Any) -> Any:
+    """The same parameters in one order, however the database gives them back: the same key, the same words."""
+    if isinstance(params, dict):
+        return {key: _in_order(params[key]) for key in sorted(params)}
+    return [_in_order(each) for each in params] if isinstance(params, list) else params
 
 
 def _end(operation: Operation, state: Operation.State, *, stripe_id: str = "", error: str = "") -> Operation:

@@ -5,6 +5,8 @@ import pytest
 from billing.fakestripe import Declined
 from billing.models import Checkout, Event, Lot, Payment, Subscription
 from billing.sale import checkout, events
+from billing.sale.plans import price_of
+from billing.sale.till import StripeAway
 from tests.billing.shop import Shop, whole
 
 
@@ -134,3 +136,14 @@ def test_a_declined_card_buys_nothing_and_the_page_stays_open(shop: Shop, card: 
     shop.fake.pay(visit.url)
     shop.listen()
     assert shop.balance == (516, 0, 0)
+
+
+def test_a_call_is_repeated_in_the_very_words(shop: Shop) -> None:
+    """The database gives parameters back in another order, and the same key with other words is an error."""
+    shop.fake.faults(next=1, match="POST /v1/checkout/sessions", kind="timeout_after_commit")
+    price = price_of("pack-500", "once")
+    assert price
+    with pytest.raises(StripeAway):
+        checkout.begin(shop.alice, price, key="one-form-of-hers")
+    assert checkout.begin(shop.alice, price, key="one-form-of-hers").url
+    assert len(shop.fake.objects("checkout.session")) == 1
