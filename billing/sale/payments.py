@@ -62,16 +62,29 @@ def record_top_up(checkout: Checkout, session: Any) -> Payment | None:
                 reason=offer.title if offer else f"{checkout.price.credits} credits",
             )
     failpoint("till.granted")
+    if session.invoice:
+        name(fetch_invoice(id_of(session.invoice)))
     return payment
+
+
+def name(invoice: Any) -> None:
+    """Note the number and the page of a top-up's invoice. Stripe writes it after the payment, at times long after."""
+    intents = [id_of(each.payment.payment_intent) for each in _payments_of(invoice) if each.status == "paid"]
+    Payment.objects.filter(stripe_intent__in=filter(None, intents), occasion=Price.Interval.ONCE).update(
+        stripe_invoice=invoice.id, number=invoice.number or "", page_url=invoice.hosted_invoice_url or ""
+    )
 
 
 def record_invoice(invoice: Any) -> Payment | None:
     """Note a paid invoice of a subscription and grant the credits of its lines, once.
 
-    None for an invoice that is not paid, not of a subscription, or not of this installation.
+    None for an invoice that is not paid, not of a subscription, or not of this installation. That of a top-up gives it
+    its number.
     """
     subscription = subscription_of(invoice)
     person = person_of(id_of(invoice.customer))
+    if invoice.status == "paid" and not subscription:
+        name(invoice)
     if invoice.status != "paid" or not subscription or person is None:
         return None
     key = f"invoice:{invoice.id}"

@@ -29,6 +29,21 @@ def test_a_top_up_is_paid_and_its_credits_are_there(shop: Shop) -> None:
     assert whole() == []
 
 
+def test_a_top_up_has_its_invoice_whenever_stripe_writes_it(shop: Shop) -> None:
+    shop.buy("pack-500")
+    payment = Payment.objects.get()
+    assert payment.number
+    assert payment.page_url.startswith(shop.fake.url)
+    Payment.objects.update(number="", page_url="", stripe_invoice="")
+    shop.listen()
+    again = Payment.objects.get()
+    assert (again.number, again.page_url, again.stripe_invoice) == (
+        payment.number,
+        payment.page_url,
+        payment.stripe_invoice,
+    )
+
+
 def test_the_webhook_alone_is_enough_when_the_browser_never_comes_back(shop: Shop) -> None:
     visit = shop.buy("pack-500", look=False)
     assert shop.balance == (16, 0, 0)
