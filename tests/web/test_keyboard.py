@@ -78,6 +78,7 @@ def test_the_price_in_the_button_follows_the_number(page: Any) -> None:
     page.locator("#n-1").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#draw")).to_have_text("Draw · 8 credits")
+    expect(page.locator("#afford")).to_contain_text("2 pictures × 4 credits.")
 
 
 def test_a_chosen_theme_stays(page: Any) -> None:
