@@ -64,7 +64,8 @@ def fetch() -> None:
     )
 
 
-def _icons(package: str) -> dict[str, object] | None:
+def icons(package: str) -> dict[str, object] | None:
+    """A set as its package holds it. None where it is not installed."""
     for place in (DATA / "node_modules" / "@iconify-json" / package, DATA / f"iconify-json-{package}" / "package"):
         if (place / "icons.json").is_file():
             read: dict[str, object] = json.loads((place / "icons.json").read_text())
@@ -73,10 +74,11 @@ def _icons(package: str) -> dict[str, object] | None:
 
 
 def has_emoji() -> bool:
-    return all(_icons(package) is not None for package in SETS.values())
+    return all(icons(package) is not None for package in SETS.values())
 
 
-def _render(body: str, side: int) -> Pixels:
+def render(body: str, side: int) -> Pixels:
+    """Draw the body of an SVG whose view box has this side, SIDE x SIDE pixels, RGBA."""
     import resvg_py
 
     size = f'viewBox="0 0 {side} {side}" width="{SIDE}" height="{SIDE}"'
@@ -102,7 +104,7 @@ def shape(word: str) -> Pixels:
     return np.asarray(image)
 
 
-def _crop(rgba: Pixels) -> Pixels:
+def crop(rgba: Pixels) -> Pixels:
     """Cut away the empty margin, keep it square: a drawing's size in the scene is then the size asked for."""
     rows, columns = np.where(rgba[..., 3] > 20)
     image = Image.fromarray(rgba).crop((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
@@ -114,15 +116,15 @@ def _crop(rgba: Pixels) -> Pixels:
 
 def render_all() -> dict[tuple[str, str], Pixels]:
     """Return (word, style) -> drawing in its natural colours, for every thing in both styles."""
-    icons = {style: _icons(package) for style, package in SETS.items()}
+    installed = {style: icons(package) for style, package in SETS.items()}
     drawings: dict[tuple[str, str], Pixels] = {}
     for thing in THINGS:
-        for style, found in icons.items():
+        for style, found in installed.items():
             name = thing.fluent if style == "fluent" else thing.noto
             if found is None:
                 rgba = shape(f"{thing.word}/{style}")
             elif name.startswith("own:"):
-                rgba = _render(OWN[name[4:]], 128)
+                rgba = render(OWN[name[4:]], 128)
             else:
                 side = int(found.get("width", 16))  # type: ignore[call-overload]
                 bodies: dict[str, dict[str, str]] = found["icons"]  # type: ignore[assignment]
@@ -131,8 +133,8 @@ def render_all() -> dict[tuple[str, str], Pixels]:
                     name = aliases[name]["parent"]
                 if name not in bodies:
                     raise KeyError(f"The {style} set has no drawing named {name}")
-                rgba = _render(bodies[name]["body"], side)
-            drawings[thing.word, style] = _crop(rgba)
+                rgba = render(bodies[name]["body"], side)
+            drawings[thing.word, style] = crop(rgba)
     return drawings
 
 
