@@ -1,11 +1,14 @@
 """Letters to people about their credits and payments: each written down once, then sent until it has left."""
 
 import logging
+import smtplib
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.db.models import CharField, Exists, OuterRef, Value
+from django.db.models.functions import Cast, Concat
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -46,34 +49,45 @@ def after(event: Event) -> None:
 
 
 def find_due() -> int:
-    """Write down who should hear that credits expire soon or run low. Looks at lots that expire within a week and
-    at wallets that spent within the last hours."""
+    """Write down who should hear that credits expire soon or run low, of those who were not told yet. Looks at lots
+    that expire within a week and at wallets that spent within the last hours: grows with those."""
     now = timezone.now()
     found = 0
+    of_lot = Concat(Value("lot:"), Cast(OuterRef("pk"), CharField()))
     soon = Lot.objects.filter(
-        expires_at__gt=now, expires_at__lte=now + SOON, remaining__gte=LEAST_TOLD, source__in=["paid", "correction"]
+        ~Exists(Notice.objects.filter(person=OuterRef("wallet__person"), kind="expires_soon", about=of_lot)),
+        expires_at__gt=now,
+        expires_at__lte=now + SOON,
+        remaining__gte=LEAST_TOLD,
+        source__in=["paid", "correction"],
     )
-    for lot in soon.select_related("wallet__person").order_by("expires_at")[:AT_ONCE]:
+    for lot in soon.select_related("wallet__person").iterator(AT_ONCE):
         found += tell(lot.wallet.person, "expires_soon", f"lot:{lot.pk}")
-    active = Wallet.objects.filter(holds__opened_at__gt=now - timedelta(hours=2)).select_related("person").distinct()
-    for wallet in active[:AT_ONCE]:
+    told = Notice.objects.filter(kind="runs_low", about=f"{now:%Y-%m}", person=OuterRef("person"))
+    active = Wallet.objects.filter(~Exists(told), holds__opened_at__gt=now - timedelta(hours=2)).distinct()
+    for wallet in active.select_related("person").iterator(AT_ONCE):
         if ledger.balance(wallet).available < plan_of(wallet.person).credits * LOW:
             found += tell(wallet.person, "runs_low", f"{now:%Y-%m}")
     return found
 
 
 def send_waiting() -> int:
-    """Send what was written down and has not left. A mail server that is away is tried again at the next turn."""
+    """Send what was written down and has not left. A mail server that is away is tried again at the next turn; a letter
+    that it will never take is let go, and one that cannot be written keeps none behind it from leaving."""
     sent = 0
     waiting = Notice.objects.filter(sent_at__isnull=True).select_related("person").order_by("pk")
     for notice in waiting[:AT_ONCE]:
-        letter = _letter(notice)
-        if letter is not None:
-            try:
+        try:
+            if (letter := _letter(notice)) is not None:
                 letter.send()
-            except OSError as error:
-                log.warning("letters wait, the mail server is away: %s", error)
-                return sent
+        except smtplib.SMTPRecipientsRefused as error:
+            log.warning("person %s has an address that takes no letters: %s", notice.person_id, error)
+        except OSError as error:
+            log.warning("letters wait, the mail server is away: %s", error)
+            return sent
+        except Exception:
+            log.exception("letter %s could not be written", notice.pk)
+            continue
         Notice.objects.filter(pk=notice.pk).update(sent_at=timezone.now())
         sent += 1
     return sent
