@@ -164,8 +164,10 @@ def test_a_broken_file_never_clears_and_costs_its_neighbour_nothing(
 
 def test_a_file_that_is_not_the_one_drawn_never_clears(people: Moderators, outcome: Recorder) -> None:
     case = open_medium(people.alice)
+    another = png(picture(9))
+    assert files.digest(another) != case.evidence["original_sha256"]
     with open(files.quarantine().path(case.evidence["original_key"]), "wb") as file:
-        file.write(png(picture(9)))
+        file.write(another)
     assert screened(case).state == "in_review"
     assert last(case).verdict == "unscreened"
 
