@@ -23,11 +23,8 @@ from billing.models import (
     Subscription,
 )
 from billing.money import money
-from billing.sale import mending, payments, till
-from billing.sale.customers import note_deleted
-from billing.sale.events import retry_failed
+from billing.sale import payments, till
 from billing.sale.plans import price_of, shop
-from billing.sale.prices import bring_prices
 
 # What takes longer than this was left lying.
 LATE = timedelta(minutes=10)
@@ -39,13 +36,12 @@ EARLIER = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Difference:
-    """One place where Stripe and we do not agree. `mend` does what `remedy` says; None where a person has to."""
+    """One place where Stripe and we do not agree. What its kind has in `mending.REMEDIES` does what `remedy` says."""
 
     kind: str
     about: str
     what: str
     remedy: str
-    mend: Callable[[], object] | None = None
 
 
 def differences(since: datetime | None = None) -> Iterator[Difference]:
@@ -76,7 +72,6 @@ def _sessions(since: datetime, newer: dict[str, Any]) -> Iterator[Difference]:
         state = ours.get(session.client_reference_id or "")
         if state is None:
             continue
-        fulfil = mending.fulfilling(session.id)
         is_paid = session.status == "complete" and session.payment_status in {"paid", "no_payment_required"}
         if is_paid and session.mode == "payment" and f"checkout:{session.id}" not in known:
             yield Difference(
@@ -84,7 +79,6 @@ def _sessions(since: datetime, newer: dict[str, Any]) -> Iterator[Difference]:
                 session.id,
                 f"{_money(session.amount_total, session.currency)} were paid at Checkout and no credits were granted.",
                 "Grant what was paid for.",
-                fulfil,
             )
         elif (is_paid and state != Checkout.State.PAID) or (session.status == "expired" and state == "open"):
             yield Difference(
@@ -92,7 +86,6 @@ def _sessions(since: datetime, newer: dict[str, Any]) -> Iterator[Difference]:
                 session.id,
                 f"Stripe says {session.status}, our checkout is {state}.",
                 "Look at the session again.",
-                fulfil,
             )
 
 
@@ -113,7 +106,6 @@ def _invoices(since: datetime, newer: dict[str, Any]) -> Iterator[Difference]:
                 f"Invoice {invoice.number or invoice.id} over {_money(invoice.amount_paid, invoice.currency)} was paid "
                 "and no credits were granted.",
                 "Grant what was paid for.",
-                mending.recording(invoice.id, customer),
             )
         elif (payment.amount, payment.currency) != (invoice.amount_paid, invoice.currency):
             yield Difference(
@@ -170,7 +162,6 @@ def _payments(since: datetime, newer: dict[str, Any]) -> Iterator[Difference]:
                 f"Stripe says {says[0]} refunded ({says[1]} of it credits kept) and {says[2]} disputed; we say "
                 f"{payment.refunded}, {payment.forgiven} and {payment.disputed}.",
                 "Look at its refunds and disputes again, and bring the credits in line.",
-                mending.refreshing(payment),
             )
 
 
@@ -196,7 +187,6 @@ def _ledger(since: datetime) -> Iterator[Difference]:
                 payment.key,
                 f"By its money {due} credits should be taken back, and {taken} are.",
                 "Bring the credits in line with the money.",
-                mending.settling(payment),
             )
         elif payment.currency != shop().currency:
             yield Difference(
@@ -218,14 +208,12 @@ def _subscriptions() -> Iterator[Difference]:
             continue
         seen.add(found.id)
         own = ours.get(found.id)
-        follow = mending.following(found.id, payments.id_of(found.customer))
         if own is None:
             yield Difference(
                 "subscription_unknown",
                 found.id,
                 f"Stripe has it as {found.status}; we do not know it.",
                 "Look at it again.",
-                follow,
             )
             continue
         item = found["items"].data[0]
@@ -250,7 +238,6 @@ def _subscriptions() -> Iterator[Difference]:
                 found.id,
                 f"Stripe says {_told(says)}; we say {_told(said)}.",
                 "Look at it again.",
-                follow,
             )
         elif not person.is_active and found.status not in Subscription.OVER:
             yield Difference(
@@ -296,7 +283,6 @@ def _customers() -> Iterator[Difference]:
                 each.stripe_id,
                 "Stripe does not have this customer any more.",
                 "Note that it is gone; the next purchase makes a new one.",
-                lambda gone=each.stripe_id: note_deleted(gone),  # type: ignore[misc]
             )
     for customer in found:
         own = ours.get((customer.metadata.to_dict() if customer.metadata else {}).get("person", ""))
@@ -322,7 +308,6 @@ def _prices() -> Iterator[Difference]:
                     name,
                     f"{offer.title} has no price at Stripe as plans.toml says.",
                     "Make it there: `manage.py till prices`.",
-                    bring_prices,
                 )
                 continue
             found = there.get(price.stripe_price)
@@ -352,7 +337,6 @@ def _left_lying() -> Iterator[Difference]:
             event.stripe_id,
             f"{event.type} could not be taken in: {event.error}",
             "Mend the cause, then take it up again: `manage.py till retry`.",
-            retry_failed,
         )
     for event in Event.objects.filter(state=Event.State.WAITING, received_at__lt=late).defer("payload")[:100]:
         yield Difference(

@@ -133,11 +133,12 @@ def backfill() -> int:
     return found
 
 
-def retry_failed() -> int:
-    """Take up again what was given up. For a person who has mended the cause."""
-    return Event.objects.filter(state=Event.State.FAILED).update(
-        state=Event.State.WAITING, attempts=0, due_at=timezone.now()
-    )
+def retry_failed(only: str = "") -> int:
+    """Take up again what was given up: all of it, or one event by its id. For a person who has mended the cause."""
+    failed = Event.objects.filter(state=Event.State.FAILED)
+    if only:
+        failed = failed.filter(stripe_id=only)
+    return failed.update(state=Event.State.WAITING, attempts=0, due_at=timezone.now())
 
 
 def _about(told: dict[str, Any]) -> tuple[str, str, str]:

@@ -1,54 +1,64 @@
-"""What the remedies of differences do, to be done when somebody says so. Each may be done any number of times."""
+"""What the remedies of differences do, by kind. Each looks at the one thing it is about, and may be done again."""
 
 from collections.abc import Callable
+from typing import Any
 
 from billing import reversals
 from billing.models import Payment
-from billing.sale import checkout, payments, subscriptions
-from billing.sale.customers import alone
+from billing.sale import checkout, events, payments, prices, subscriptions, till
+from billing.sale.customers import alone, note_deleted
 from journal.transactions import step
 
 
-def fulfilling(session: str) -> Callable[[], object]:
-    """Grant what was paid at Checkout."""
-    return lambda: checkout.fulfil(session)
+def _grant(about: str) -> None:
+    """Grant what a session at Checkout, or an invoice, was paid for."""
+    if about.startswith("cs_"):
+        checkout.fulfil(about)
+        return
+    with alone(payments.id_of(payments.fetch_invoice(about).customer)):
+        # Fetched once more: whoever had the lock before us may have taken a while.
+        payments.record_invoice(payments.fetch_invoice(about))
 
 
-def recording(invoice: str, customer: str) -> Callable[[], object]:
-    """Grant what an invoice paid for."""
-
-    def record() -> None:
-        with alone(customer):
-            payments.record_invoice(payments.fetch_invoice(invoice))
-
-    return record
-
-
-def refreshing(payment: Payment) -> Callable[[], object]:
+def _refresh(key: str) -> None:
     """Look at a purchase's refunds and disputes again."""
-
-    def refresh() -> None:
-        with alone(payment.person.customer.stripe_id):
-            payments.refresh(payment)
-
-    return refresh
+    payment = Payment.objects.select_related("person__customer").get(key=key)
+    with alone(payment.person.customer.stripe_id):
+        payments.refresh(payment)
 
 
-def settling(payment: Payment) -> Callable[[], object]:
+def _settle(key: str) -> None:
     """Bring a purchase's credits in line with its money."""
-
-    def settle() -> None:
-        with step("till.money"):
-            reversals.settle(Payment.objects.select_for_update(no_key=True).get(pk=payment.pk))
-
-    return settle
+    with step("till.money"):
+        reversals.settle(Payment.objects.select_for_update(no_key=True).get(key=key))
 
 
-def following(stripe_id: str, customer: str) -> Callable[[], object]:
+def _follow(stripe_id: str) -> None:
     """Look at a subscription again."""
+    found: Any = till.fetch(lambda c: c.v1.subscriptions.retrieve(stripe_id))
+    with alone(payments.id_of(found.customer)):
+        subscriptions.follow(stripe_id)
 
-    def follow() -> None:
-        with alone(customer):
-            subscriptions.follow(stripe_id)
 
-    return follow
+def _forget_customer(stripe_id: str) -> None:
+    """Note that a customer is gone, if Stripe says so still."""
+    try:
+        found: Any = till.fetch(lambda c: c.v1.customers.retrieve(stripe_id))
+    except till.StripeRefused:
+        note_deleted(stripe_id)
+        return
+    if getattr(found, "deleted", False):
+        note_deleted(stripe_id)
+
+
+REMEDIES: dict[str, Callable[[str], object]] = {
+    "paid_not_granted": _grant,
+    "checkout_left_open": checkout.fulfil,
+    "money_went_back": _refresh,
+    "not_taken_back": _settle,
+    "subscription_unknown": _follow,
+    "subscription_differs": _follow,
+    "customer_deleted": _forget_customer,
+    "price_missing": lambda about: prices.bring_prices(),
+    "event_given_up": events.retry_failed,
+}

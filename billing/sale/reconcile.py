@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from billing.models import Finding
 from billing.sale.differences import Difference, differences
+from billing.sale.mending import REMEDIES
 from journal.transactions import step
 
 log = logging.getLogger(__name__)
@@ -20,9 +21,9 @@ def reconcile(*, mend: bool) -> tuple[list[Difference], int]:
     mended: set[int] = set()
     for number, difference in enumerate(found):
         log.warning("%s %s: %s", difference.kind, difference.about, difference.what)
-        if mend and difference.mend:
+        if mend and difference.kind in REMEDIES:
             try:
-                difference.mend()
+                REMEDIES[difference.kind](difference.about)
                 mended.add(number)
             except Exception:
                 log.exception("%s could not be mended", difference.about)
@@ -36,7 +37,7 @@ def reconcile(*, mend: bool) -> tuple[list[Difference], int]:
                 defaults={
                     "what": difference.what[:400],
                     "remedy": difference.remedy[:300],
-                    "is_mendable": difference.mend is not None,
+                    "is_mendable": difference.kind in REMEDIES,
                     "last_seen_at": now,
                 },
             )
@@ -49,13 +50,13 @@ def reconcile(*, mend: bool) -> tuple[list[Difference], int]:
 
 
 def mend(finding: Finding) -> bool:
-    """Do what the remedy of one difference says, looking at it anew. False if it is no more, or needs a person."""
-    for difference in differences():
-        if (difference.kind, difference.about[:255]) == (finding.kind, finding.about):
-            if difference.mend is None:
-                return False
-            difference.mend()
-            Finding.objects.filter(pk=finding.pk).update(gone_at=timezone.now())
-            return True
-    Finding.objects.filter(pk=finding.pk, gone_at__isnull=True).update(gone_at=timezone.now())
-    return False
+    """Do what the remedy of one difference says. False if it is gone already, or needs a person.
+
+    Asks Stripe about that one thing only, so it costs the same however many people there are; the next reconciliation
+    tells whether anything differs still. Raises StripeAway, StripeRefused, or what the remedy met.
+    """
+    if finding.gone_at is not None or finding.kind not in REMEDIES:
+        return False
+    REMEDIES[finding.kind](finding.about)
+    Finding.objects.filter(pk=finding.pk).update(gone_at=timezone.now())
+    return True

@@ -303,11 +303,14 @@ def test_the_command_lists_fails_and_mends(shop: Shop, capsys: pytest.CaptureFix
     assert ledger.balance(shop.wallet).available == 516
 
 
-def test_one_finding_is_mended_alone(shop: Shop) -> None:
+def test_one_finding_is_mended_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = shop.buy("pack-500", look=False), shop.buy("pack-500", look=False)
     reconcile.reconcile(mend=False)
     finding = Finding.objects.get(about=first.stripe_id)
+    # Nothing else is compared: that would take a request as long as there are customers.
+    monkeypatch.delattr(reconcile, "differences")
     assert reconcile.mend(finding)
+    finding.refresh_from_db()
     assert not reconcile.mend(finding)
     assert shop.balance[0] == 516
     assert set(Finding.objects.filter(gone_at__isnull=True).values_list("about", flat=True)) == {second.stripe_id}

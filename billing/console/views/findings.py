@@ -60,7 +60,7 @@ def findings(request: HttpRequest) -> HttpResponse:
 
 @acted
 def mending(request: HttpRequest, finding_id: int) -> HttpResponse:
-    """Do what the remedy says, looking at Stripe and at us anew."""
+    """Do what the remedy says, looking anew at the one thing it is about."""
     finding = get_object_or_404(Finding, pk=finding_id)
     try:
         is_mended = reconcile.mend(finding)
@@ -70,7 +70,7 @@ def mending(request: HttpRequest, finding_id: int) -> HttpResponse:
         messages.error(request, f"It could not be mended. {error}")
     else:
         if is_mended:
-            messages.success(request, "Mended.")
+            messages.success(request, "Done. The next reconciliation tells if anything still differs.")
         else:
             messages.info(request, "It is gone already, or a person has to see to it: follow the remedy.")
     return redirect("console_findings")

@@ -409,7 +409,7 @@ def test_a_difference_is_mended_from_its_page(shop: Shop) -> None:
     page = said(bruno.get(reverse("console_findings")), bruno)
     assert finding.what in page
     answer = bruno.post(reverse("console_mending", args=[finding.pk]))
-    assert "Mended." in said(answer, bruno)
+    assert "Done. The next" in said(answer, bruno)
     assert shop.balance == (516, 0, 0)
     assert Payment.objects.get().key == f"checkout:{visit.stripe_id}"
     answer = bruno.post(reverse("console_mending", args=[finding.pk]))
