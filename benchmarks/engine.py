@@ -21,7 +21,7 @@ ROUNDS = 3
 def items(card: ModelCard, number: int) -> list[DrawItem]:
     """Different words and seeds, as different people send them."""
     things = ("a red apple on blue", "a rocket on black", "a yellow star on green", "a cat on white")
-    width, height = card.native_size(card.release_sizes[0])
+    width, height = card.first.native_size(card.first.release_sizes[0])
     return [
         DrawItem(
             key=str(index),
@@ -30,8 +30,8 @@ def items(card: ModelCard, number: int) -> list[DrawItem]:
             seed=index,
             width=width,
             height=height,
-            steps=card.steps_default,
-            guidance_scale=card.guidance_default,
+            steps=card.first.steps.default,
+            guidance_scale=card.first.guidance_scale.default,
         )
         for index in range(number)
     ]
@@ -70,7 +70,7 @@ def main() -> None:
         alone.append(seconds(engine, card, 1))
         together.append(seconds(engine, card, BATCH) / BATCH)
     one, many = statistics.median(alone), statistics.median(together)
-    print(f"{card.name} on {engine.device}, {torch.get_num_threads()} threads, {card.steps_default} guided steps")
+    print(f"{card.name} on {engine.device}, {torch.get_num_threads()} threads, {card.first.steps.default} guided steps")
     print(f"matrix product beside it: {statistics.median(beside):.0f} GFLOP/s")
     print(f"checked and loaded in {loaded:.2f} s")
     print(f"alone:      {1 / one:6.2f} pictures/s  ({one:.2f} s a picture)")

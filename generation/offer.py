@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
-from generation.engine import ModelCard, load_catalogue
+from generation.engine import ModeCard, ModelCard, load_catalogue
 
 LONGEST_PROMPT = 2000
 LARGEST_SEED = 2**63 - 1
@@ -21,15 +22,41 @@ class BadOrder(Exception):
         self.field = field
 
 
+TEXT_TO_IMAGE = "text_to_image"
+
+
 @lru_cache
-def cards() -> dict[str, ModelCard]:
-    """The catalogue, read once a process. Changing a card asks for a restart."""
+def catalogue() -> dict[str, ModelCard]:
+    """Every model card there is, read once a process. Changing a card asks for a restart."""
     return load_catalogue(settings.CATALOGUE, weights_root=settings.WEIGHTS)
 
 
+@lru_cache
+def cards() -> dict[str, ModelCard]:
+    """What is sold here, in the operator's order: the models named by VAGLIO_MODELS, or those that need no fetching.
+
+    Raises ImproperlyConfigured for a name that the catalogue does not have.
+    """
+    known = catalogue()
+    if unknown := sorted(set(settings.MODELS) - set(known)):
+        raise ImproperlyConfigured(f"VAGLIO_MODELS names {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
+    names = settings.MODELS or [name for name, card in known.items() if not card.sources]
+    return {name: known[name] for name in names}
+
+
 def default_card() -> ModelCard:
-    """The card that is drawn with when none is named: the first by name."""
-    return cards()[min(cards())]
+    """The card that is drawn with when none is named: the first of what is sold."""
+    return next(iter(cards().values()))
+
+
+def from_price(card: ModelCard) -> int:
+    """Credits for one medium as the card has it when nobody chooses."""
+    return unit_price(card.first, card.first.release_sizes[0], card.first.steps.default)
+
+
+def unit_price(way: ModeCard, released: tuple[int, int], steps: int) -> int:
+    """Credits for one medium that is released at this size, by the card's formula."""
+    return way.price.credits(way.native_size(released), steps, frames=way.frames[0], fps=way.fps)
 
 
 @dataclass(frozen=True)
@@ -40,6 +67,7 @@ class Order:
     """
 
     card: ModelCard
+    way: ModeCard
     prompt: str
     negative_prompt: str
     width: int
@@ -52,19 +80,25 @@ class Order:
     priority: int = 0
 
     @property
+    def unit_price(self) -> int:
+        """Credits for one medium, by the card's formula."""
+        return unit_price(self.way, (self.width, self.height), self.steps)
+
+    @property
     def price(self) -> int:
-        """Credits for the whole order: the card's price for a picture, times n."""
-        return self.card.price * self.n
+        """Credits for the whole order."""
+        return self.unit_price * self.n
 
     @property
     def batch_key(self) -> str:
         """Orders of one key can be drawn in one batch."""
-        return f"{self.card.name}|{self.width}x{self.height}|{self.steps}|{self.guidance_scale:g}"
+        return f"{self.card.name}|{self.way.mode.name}|{self.width}x{self.height}|{self.steps}|{self.guidance_scale:g}"
 
     def fields(self) -> dict[str, Any]:
         """The parsed fields, for the digest of an idempotent call."""
         return {
             "model": self.card.name,
+            "mode": self.way.mode.name,
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
             "size": f"{self.width}x{self.height}",
@@ -94,19 +128,23 @@ def check(
     if not isinstance(name, str) or name not in known:
         raise BadOrder("model", f"There is no model {str(name)[:64]!r}. Choose one of: {', '.join(sorted(known))}.")
     card = known[name]
-    width, height = _size(card, size)
+    if TEXT_TO_IMAGE not in card.modes:
+        raise BadOrder("model", f"{card.title} does not draw from words alone.")
+    way = card.modes[TEXT_TO_IMAGE]
+    width, height = _size(card, way, size)
     return Order(
         card=card,
+        way=way,
         prompt=_prompt("prompt", prompt, required=True),
         negative_prompt=_prompt("negative_prompt", "" if negative_prompt is None else negative_prompt, required=False),
         width=width,
         height=height,
-        n=_whole("n", n, 1, card.n_max),
-        steps=card.steps_default if steps in (None, "") else _whole("steps", steps, card.steps_min, card.steps_max),
+        n=_whole("n", n, 1, way.n_max),
+        steps=way.steps.default if steps in (None, "") else _whole("steps", steps, way.steps.least, way.steps.most),
         guidance_scale=(
-            card.guidance_default
+            way.guidance_scale.default
             if guidance_scale in (None, "")
-            else _decimal("guidance_scale", guidance_scale, card.guidance_min, card.guidance_max)
+            else _decimal("guidance_scale", guidance_scale, way.guidance_scale.least, way.guidance_scale.most)
         ),
         seed=None if seed in (None, "") else _whole("seed", seed, 0, LARGEST_SEED),
         priority=_priority(priority),
@@ -131,8 +169,8 @@ def _prompt(field: str, value: object, *, required: bool) -> str:
     return text
 
 
-def _size(card: ModelCard, value: object) -> tuple[int, int]:
-    offered = [f"{width}x{height}" for width, height in card.release_sizes]
+def _size(card: ModelCard, way: ModeCard, value: object) -> tuple[int, int]:
+    offered = [f"{width}x{height}" for width, height in way.release_sizes]
     if value in (None, "", "auto"):
         value = offered[0]
     if not isinstance(value, str) or value not in offered:

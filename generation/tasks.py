@@ -31,7 +31,7 @@ def engine() -> Engine:
         return FakeEngine()
     from generation.engine.diffusion import DiffusersEngine
 
-    return DiffusersEngine(threads=settings.DRAW_THREADS or None)
+    return DiffusersEngine(threads=settings.DRAW_THREADS or None, memory_gb=settings.DRAW_MEMORY_GB or None)
 
 
 def draw_waiting(engine: Engine, *, worker: str, on_hang: Callable[[], None] = lambda: None) -> int:
@@ -59,7 +59,7 @@ def draw_waiting(engine: Engine, *, worker: str, on_hang: Callable[[], None] = l
 
 def _loadable(engine: Engine) -> dict[str, int]:
     """How many media each model draws at once, for those that this process can draw with: none is taken on trust."""
-    sizes = {name: card.max_batch for name, card in cards().items()}
+    sizes = {name: max(way.max_batch for way in card.modes.values()) for name, card in cards().items()}
     if engine.loaded is None:
         try:
             engine.warm(default_card())

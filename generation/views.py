@@ -16,7 +16,18 @@ from accounts.models import User
 from billing import ledger
 from generation.actions import jobs as verbs
 from generation.models import Job, Medium
-from generation.offer import LARGEST_SEED, LONGEST_PROMPT, BadOrder, cards, check, default_card
+from generation.offer import (
+    LARGEST_SEED,
+    LONGEST_PROMPT,
+    TEXT_TO_IMAGE,
+    BadOrder,
+    cards,
+    catalogue,
+    check,
+    default_card,
+    from_price,
+    unit_price,
+)
 from generation.sight import Sight, sights
 from journal.idempotency import KeyReused
 from moderation.models import Case
@@ -96,19 +107,23 @@ def _studio(request: HttpRequest, values: Mapping[str, str], *, error: Exception
 def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     """What the composer needs to be drawn: values as they were typed, and the choices of the chosen model."""
     card = cards().get(values.get("model", ""), default_card())
-    sizes = [f"{width}x{height}" for width, height in card.release_sizes]
+    way = card.modes[TEXT_TO_IMAGE]
+    sizes = [f"{width}x{height}" for width, height in way.release_sizes]
+    size = asked if (asked := values.get("size", "")) in sizes else sizes[0]
     n = values.get("n", "1")
-    count = int(n) if len(n) < 10 and n.isascii() and n.isdecimal() and 1 <= int(n) <= card.n_max else 1
+    count = int(n) if len(n) < 10 and n.isascii() and n.isdecimal() and 1 <= int(n) <= way.n_max else 1
     available = ledger.balance(ledger.wallet_of(person)).available
+    each_price = unit_price(way, way.release_sizes[sizes.index(size)], way.steps.default)
     return {
         "values": values,
         "card": card,
-        "offered": sorted(cards().values(), key=lambda each: each.name),
+        "offered": [(each, from_price(each)) for each in cards().values() if TEXT_TO_IMAGE in each.modes],
         "sizes": sizes,
-        "size": values.get("size") if values.get("size") in sizes else sizes[0],
-        "counts": sorted({n for n in (*COUNTS, count) if n <= card.n_max}),
+        "size": size,
+        "counts": sorted({n for n in (*COUNTS, count) if n <= way.n_max}),
         "n": count,
-        "price": card.price * count,
+        "unit_price": each_price,
+        "price": each_price * count,
         "available": available,
         "longest_prompt": LONGEST_PROMPT,
         "largest_seed": LARGEST_SEED,
@@ -188,7 +203,7 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
         {
             "sight": sight,
             "job": sight.job,
-            "model": cards().get(sight.job.model),
+            "model": catalogue().get(sight.job.model),
             "prompt_case": prompt_case,
             "history": sight.job.history.all(),
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,11 @@ def has_fast_bfloat16() -> bool:
 def mixed_precision() -> Iterator[None]:
     with torch.autocast(device().type, torch.bfloat16, enabled=has_fast_bfloat16()):
         yield
+
+
+def compiled(module: nn.Module) -> Any:
+    """The same module with the same weights, half as slow again where there is a compiler; saved as the module is."""
+    return torch.compile(module) if torch.cuda.is_available() or shutil.which("c++") else module
 
 
 class Run:

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from generation import turns
 from generation.actions.jobs import drop_medium, fail
-from generation.engine import DrawItem, Drawn, Engine, NotDrawn, WeightsError
+from generation.engine import DrawItem, Drawn, Engine, ModelCard, NotDrawn, WeightsError
+from generation.engine.encoding import original
 from generation.models import Job, Medium
 from generation.offer import cards
 from generation.turns import Batch, line_up, lock_turn, requeue
@@ -110,18 +111,19 @@ def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: 
     return True
 
 
-def _draw_in_parts(engine: Engine, card: Any, media: list[Medium], on_step: Any) -> list[Drawn | NotDrawn]:
+def _draw_in_parts(engine: Engine, card: ModelCard, media: list[Medium], on_step: Any) -> list[Drawn | NotDrawn]:
     """One call of the engine for each `max_batch` media: a job's n may exceed what fits at once."""
     results: list[Drawn | NotDrawn] = []
-    for start in range(0, len(media), card.max_batch):
-        part = media[start : start + card.max_batch]
+    at_once = card.modes[media[0].job.mode].max_batch if media else 1
+    for start in range(0, len(media), at_once):
+        part = media[start : start + at_once]
         results += engine.draw(card, [_item(card, medium) for medium in part], on_step=on_step)
     return results
 
 
-def _item(card: Any, medium: Medium) -> DrawItem:
+def _item(card: ModelCard, medium: Medium) -> DrawItem:
     job = medium.job
-    width, height = card.native_size((job.width, job.height))
+    width, height = card.modes[job.mode].native_size((job.width, job.height))
     return DrawItem(
         key=str(medium.pk),
         prompt=job.prompt,
@@ -131,6 +133,7 @@ def _item(card: Any, medium: Medium) -> DrawItem:
         height=height,
         steps=job.steps,
         guidance_scale=job.guidance_scale,
+        mode=job.mode,
     )
 
 
@@ -142,9 +145,10 @@ def _store(job: Job, token: uuid.UUID, results: list[tuple[Medium, Drawn | NotDr
     kept: list[tuple[Medium, Drawn, str, str]] = []
     for medium, result in results:
         if isinstance(result, Drawn):
-            sha256 = files.digest(result.png)
-            name = f"{token}/{sha256}.png"
-            kept.append((medium, result, files.write_once(files.quarantine(), name, result.png), sha256))
+            file = original(result)
+            sha256 = files.digest(file.data)
+            name = f"{token}/{sha256}{file.suffix}"
+            kept.append((medium, result, files.write_once(files.quarantine(), name, file.data), sha256))
     with step("draw.store"):
         turn = lock_turn(job.person_id)
         if not Job.objects.select_for_update().filter(pk=job.pk, lease_token=token).exists():
@@ -188,6 +192,7 @@ SENTENCES = {
     "not_finite": "the model made numbers that are no picture",
     "constant": "the model made an empty picture",
     "undecodable": "the picture was broken",
+    "too_large": "it does not fit into the memory of the machine",
     "error": "the engine failed on it",
     "cancelled": "it was cancelled",
 }

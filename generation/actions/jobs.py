@@ -208,7 +208,7 @@ def _make(person: User, order: Order) -> Job:
         steps=order.steps,
         guidance_scale=order.guidance_scale,
         n=order.n,
-        unit_price=order.card.price,
+        unit_price=order.unit_price,
         price=order.price,
         batch_key=order.batch_key,
         priority=order.priority,
@@ -218,7 +218,7 @@ def _make(person: User, order: Order) -> Job:
     media = Medium.objects.bulk_create(
         [Medium(job=job, index=index, seed=(first + index) % 2**63) for index in range(order.n)]
     )
-    ledger.hold(ledger.wallet_of(person), {medium.cause: order.card.price for medium in media})
+    ledger.hold(ledger.wallet_of(person), {medium.cause: order.unit_price for medium in media})
     open_case(
         subject="prompt",
         key=job.pk,

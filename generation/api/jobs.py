@@ -17,10 +17,10 @@ from billing import ledger
 from generation.actions import jobs as verbs
 from generation.api.errors import ApiError
 from generation.api.images import closing, look, submit
-from generation.api.shapes import READ_ERRORS, SUBMIT_ERRORS, ErrorOut, JobOut, OrderIn, job_out
+from generation.api.shapes import READ_ERRORS, SUBMIT_ERRORS, ErrorOut, JobOut, OrderIn, job_out, way_out
 from generation.follow import hub, read, until
 from generation.models import Job
-from generation.offer import cards, check
+from generation.offer import cards, check, from_price
 
 LISTED = {200: dict[str, Any], READ_ERRORS: ErrorOut}
 router = Router(tags=["jobs"])
@@ -62,7 +62,7 @@ async def create(request: HttpRequest, body: OrderIn) -> Any:
 async def quote(request: HttpRequest, body: OrderIn) -> Any:
     """The same check and the same price as submitting."""
     order = check(**body.order_fields())
-    return QuoteOut(price=order.price, unit_price=order.card.price, n=order.n)
+    return QuoteOut(price=order.price, unit_price=order.unit_price, n=order.n)
 
 
 @router.get("/jobs", response=LISTED, summary="Your jobs, newest first")
@@ -166,10 +166,9 @@ async def models(request: HttpRequest) -> Any:
                 "title": card.title,
                 "description": card.description,
                 "modes": list(card.modes),
-                "sizes": [f"{width}x{height}" for width, height in card.release_sizes],
-                "n_max": card.n_max,
-                "steps": {"default": card.steps_default, "min": card.steps_min, "max": card.steps_max},
-                "price": card.price,
+                **way_out(card.first),
+                "ways": {name: way_out(way) for name, way in card.modes.items()},
+                "price": from_price(card),
                 "licence": card.licence,
                 "commercial_ok": card.commercial_ok,
                 "use_limits": card.use_limits,

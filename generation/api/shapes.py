@@ -8,6 +8,7 @@ from django.urls import reverse
 from ninja import Field, Schema
 
 from generation.addresses import signed_path
+from generation.engine.cards import ModeCard, Span
 from generation.models import Job, Medium
 from generation.offer import LONGEST_PROMPT
 
@@ -142,3 +143,22 @@ def job_out(job: Job, media: Sequence[Medium] | None = None, *, place: bool = Tr
         failure=job.failure or None,
         media=[medium_out(medium) for medium in media],
     )
+
+
+def way_out(way: ModeCard) -> dict[str, Any]:
+    """How a model does one mode, as the catalogue tells it."""
+    told: dict[str, Any] = {
+        "sizes": [f"{width}x{height}" for width, height in way.release_sizes],
+        "n_max": way.n_max,
+        "steps": _span_out(way.steps),
+        "guidance_scale": _span_out(way.guidance_scale),
+    }
+    if way.strength:
+        told["strength"] = _span_out(way.strength)
+    if way.mode.is_film:
+        told |= {"frames": list(way.frames), "fps": way.fps}
+    return told
+
+
+def _span_out(span: Span[Any]) -> dict[str, float]:
+    return {"default": span.default, "min": span.least, "max": span.most}

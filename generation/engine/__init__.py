@@ -3,7 +3,8 @@
 The engines themselves are imported by those who draw: generation.engine.fake, generation.engine.diffusion.
 """
 
-from generation.engine.cards import ModelCard, load_card, load_catalogue, verify
+from generation.engine.cards import ModeCard, ModelCard
+from generation.engine.catalogue import load_card, load_catalogue
 from generation.engine.errors import (
     CardError,
     ChangedWeights,
@@ -12,9 +13,12 @@ from generation.engine.errors import (
     UnsafeWeights,
     WeightsError,
 )
+from generation.engine.folder import verify
 from generation.engine.items import DrawItem, Drawn, Engine, NotDrawn
+from generation.engine.modes import MODES, Mode
 
 __all__ = [
+    "MODES",
     "CardError",
     "ChangedWeights",
     "DrawItem",
@@ -22,6 +26,8 @@ __all__ = [
     "Engine",
     "EngineBroken",
     "MissingWeights",
+    "Mode",
+    "ModeCard",
     "ModelCard",
     "NotDrawn",
     "UnsafeWeights",

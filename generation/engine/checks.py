@@ -1,10 +1,7 @@
-"""What comes out of a pipeline is looked at before it is called a picture."""
-
-import io
+"""What comes out of a pipeline is looked at before it is called a picture or a film."""
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from generation.engine.items import Drawn, NotDrawn
 
@@ -12,19 +9,19 @@ from generation.engine.items import Drawn, NotDrawn
 LEAST_SPREAD = 2
 
 
-def picture_of(key: str, pixels: NDArray[np.floating]) -> Drawn | NotDrawn:
-    """Make a PNG of decoded pixels, (height, width, 3), or say why they are no picture. Beyond 0..1 is cut off.
+def medium_of(key: str, pixels: NDArray[np.floating], *, fps: int = 0) -> Drawn | NotDrawn:
+    """Make a medium of decoded pixels, (height, width, 3) or (frames, height, width, 3), or say why they are none.
 
-    NaN compares false with everything, so it is asked for by name and never by a threshold.
+    Beyond 0..1 is cut off. NaN compares false with everything, so it is asked for by name and never by a threshold.
+    A film may have a frame of one colour; it is no film if all of them are.
     """
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+    frames = pixels[None] if pixels.ndim == 3 else pixels
+    if frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
         return NotDrawn(key, "undecodable", f"the decoder gave an array of shape {pixels.shape}")
-    if not np.isfinite(pixels).all():
-        return NotDrawn(key, "not_finite", f"{int((~np.isfinite(pixels)).sum())} values are no finite number")
-    values = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
-    spread = values.max(axis=(0, 1)).astype(int) - values.min(axis=(0, 1))
+    if not np.isfinite(frames).all():
+        return NotDrawn(key, "not_finite", f"{int((~np.isfinite(frames)).sum())} values are no finite number")
+    values = (frames.clip(0, 1) * 255).round().astype(np.uint8)
+    spread = values.max(axis=(1, 2)).astype(int) - values.min(axis=(1, 2))
     if spread.max() < LEAST_SPREAD:
         return NotDrawn(key, "constant", "every pixel has the same colour")
-    written = io.BytesIO()
-    Image.fromarray(values).save(written, format="PNG")
-    return Drawn(key, written.getvalue(), width=values.shape[1], height=values.shape[0])
+    return Drawn(key, values, fps)

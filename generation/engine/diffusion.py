@@ -2,27 +2,27 @@
 
 import copy
 import logging
-import os
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is ever fetched while drawing
-
-import diffusers
 import numpy as np
 import torch
-import transformers
-from safetensors import SafetensorError
 
-from generation.engine.cards import ModelCard, verify
-from generation.engine.checks import picture_of
-from generation.engine.errors import WeightsError
-from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep
+from generation.engine.calls import arguments, check
+from generation.engine.cards import ModelCard
+from generation.engine.checks import medium_of
+from generation.engine.errors import EngineBroken
+from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep, WhyNot
+from generation.engine.loading import Resident
 
 log = logging.getLogger(__name__)
-diffusers.utils.logging.set_verbosity_error()  # its warnings quote prompts, which are not for logs
-diffusers.utils.logging.disable_progress_bar()
-transformers.utils.logging.disable_progress_bar()
+
+# Of a GPU's memory, weights may take so much; the rest is for what is computed with them.
+SHARE_FOR_WEIGHTS = 0.7
+# Where nothing says how much there is: what a worker of a small machine may keep.
+GB_ON_CPU = 4.0
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class AllCancelled(Exception):
@@ -30,93 +30,160 @@ class AllCancelled(Exception):
     decode and return a half-denoised picture."""
 
 
+class StoppedByCaller(Exception):
+    """What `on_step` raised, so that it is not taken for a fault of the items."""
+
+
 class DiffusersEngine:
-    """Holds one pipeline and draws batches with it. One call at a time; make one engine for each process.
+    """Keeps models in memory and draws batches with them. One call at a time; make one engine for each process.
 
     threads None leaves torch its choice, all cores. On cores shared with others fewer are faster: torch's threads
-    wait for each other at every operation.
+    wait for each other at every operation. memory_gb is what weights may take; the least recently used leave first.
     """
 
-    def __init__(self, *, device: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, *, device: str | None = None, threads: int | None = None, memory_gb: float | None = None
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._card: ModelCard | None = None
-        self._pipeline: Any = None
-        self._scheduler: Any = None
+        self.budget = int((memory_gb or self._usual_gb()) * 1e9)
+        self._residents: OrderedDict[str, Resident] = OrderedDict()
 
     @property
     def loaded(self) -> str | None:
-        return self._card.name if self._card else None
+        """The model that was drawn with last."""
+        return next(reversed(self._residents), None)
+
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """Every model in memory, least recently used first."""
+        return tuple(self._residents)
 
     def warm(self, card: ModelCard) -> None:
-        """Load a card's pipeline, unless it is the one in memory. The one before leaves first.
+        """Have a card's weights in memory, ready for its first mode.
+
+        Whoever was used longest ago leaves, until there is room.
 
         Every file is checked before any is read by diffusers: safetensors only, from the local folder, no code.
         """
-        if self._card == card:
-            return
-        verify(card)
-        self._card = self._pipeline = self._scheduler = None
-        if self.device == "cuda":
-            torch.cuda.empty_cache()
-        kind = getattr(diffusers, card.pipeline)
-        # On a CPU without native half precision everything is computed in single.
-        dtype = getattr(torch, card.dtype) if self.device != "cpu" else torch.float32
-        # The built-in checker blackens what it dislikes and lets NaN pass. The sieve judges, after the draw.
-        left_out = {"safety_checker": None, "requires_safety_checker": False}
-        options = left_out if card.pipeline == "StableDiffusionPipeline" else {}
-        try:
-            pipeline = kind.from_pretrained(
-                card.folder, dtype=dtype, local_files_only=True, use_safetensors=True, **options
-            )
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-            what = f"cannot be loaded as {card.pipeline}: {error}"
-            raise WeightsError(card.name, card.folder.name, what) from error
-        pipeline.set_progress_bar_config(disable=True)
-        # Its own clamps to 0..1 and so makes white of infinity; the check needs the decoder's numbers as they came.
-        pipeline.image_processor.denormalize = lambda decoded: decoded * 0.5 + 0.5
-        self._pipeline = pipeline.to(self.device)
-        self._scheduler = pipeline.scheduler
-        self._card = card
-        log.info("loaded %s on %s", card.name, self.device)
+        self._resident(card).pipeline(card.first)
 
     def draw(self, card: ModelCard, items: Sequence[DrawItem], *, on_step: OnStep) -> list[Drawn | NotDrawn]:
-        """Draw a batch; one generator for each item, so that a seed gives its picture alone or among others.
+        """Draw a batch; one generator for each item, so that a seed gives its medium alone or among others.
 
         Equal to about 1e-6 in single precision, never bit for bit. See items.Engine for what is raised.
-        """
-        if len({(item.width, item.height, item.steps, item.guidance_scale) for item in items}) != 1:
-            raise ValueError("A batch has one size, one number of steps and one guidance scale.")
-        self.warm(card)
-        first = items[0]
-        cancelled: set[str] = set()
 
-        def after_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            cancelled.update(on_step(min(step + 1, first.steps), first.steps))
-            if cancelled.issuperset(item.key for item in items):
+        1. Together. Films one after the other: a batch of them saves little and needs its memory many times.
+        2. What does not fit in memory is split in halves; an error is looked for by drawing each alone.
+        3. An item that fails alone is not drawn, as long as any other was. If none was, the error is raised: then it
+           is rather the machine's.
+        """
+        check(items)
+        resident = self._resident(card)
+        pipeline = resident.pipeline(card.modes[items[0].mode])
+        cancelled: set[str] = set()
+        errors: list[Exception] = []
+        films = items[0].frames > 1
+        results: dict[str, Drawn | NotDrawn] = {}
+        waiting = [[item] for item in items] if films else [list(items)]
+        while waiting:
+            part = waiting.pop(0)
+            try:
+                for result in self._draw(pipeline, part, items, cancelled, on_step):
+                    results[result.key] = result
+            except AllCancelled:
+                continue
+            except StoppedByCaller as stopped:
+                raise stopped.__cause__ or stopped from None
+            except Exception as error:
+                if _is_broken(error):
+                    raise EngineBroken(f"{card.name}: {type(error).__name__}") from error
+                lacks_memory = _lacks_memory(error)
+                log.warning("%s: %d together failed: %s", card.name, len(part), type(error).__name__)
+                if len(part) > 1:
+                    half = -(-len(part) // 2) if lacks_memory else 1
+                    waiting = [part[at : at + half] for at in range(0, len(part), half)] + waiting
+                else:
+                    errors.append(error)
+                    reason: WhyNot = "too_large" if lacks_memory else "error"
+                    results[part[0].key] = NotDrawn(part[0].key, reason, type(error).__name__)
+            finally:
+                if self.device == "cuda" and waiting:
+                    torch.cuda.empty_cache()
+        if errors and not any(isinstance(result, Drawn) for result in results.values()):
+            raise errors[0]
+        return [
+            results[item.key] if item.key in results and item.key not in cancelled else NotDrawn(item.key, "cancelled")
+            for item in items
+        ]
+
+    def _draw(
+        self, pipeline: Any, part: list[DrawItem], items: Sequence[DrawItem], cancelled: set[str], on_step: OnStep
+    ) -> Iterator[Drawn | NotDrawn]:
+        """One call of the pipeline. Steps are told as of the whole batch, films one after the other."""
+        first, done = part[0], items.index(part[0]) if items[0].frames > 1 else 0
+        of = len(items) if items[0].frames > 1 else 1
+        if cancelled.issuperset(item.key for item in part):
+            return
+
+        def after_step(made: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            # With a strength fewer steps are taken than were asked for; people see the share.
+            share = min((step + 1) / max(made.num_timesteps, 1), 1.0)
+            try:
+                cancelled.update(on_step(max(round((done + share) / of * first.steps), 1), first.steps))
+            except Exception as error:
+                raise StoppedByCaller from error
+            if cancelled.issuperset(item.key for item in part):
                 raise AllCancelled
             return tensors
 
         # Every pipeline made from these parts would share one scheduler, which keeps state: a fresh one each call.
-        self._pipeline.scheduler = copy.deepcopy(self._scheduler)
+        scheduler, pipeline.scheduler = pipeline.scheduler, copy.deepcopy(pipeline.scheduler)
         try:
             with torch.inference_mode():
-                pixels = self._pipeline(
-                    prompt=[item.prompt for item in items],
-                    negative_prompt=[item.negative_prompt for item in items],
-                    generator=[torch.Generator("cpu").manual_seed(item.seed) for item in items],
-                    width=first.width,
-                    height=first.height,
-                    num_inference_steps=first.steps,
-                    guidance_scale=first.guidance_scale,
+                made = pipeline(
+                    **arguments(pipeline, part),
                     output_type="np",
                     callback_on_step_end=after_step,
                     callback_on_step_end_tensor_inputs=["latents"],
-                ).images
-        except AllCancelled:
-            return [NotDrawn(item.key, "cancelled") for item in items]
-        return [
-            NotDrawn(item.key, "cancelled") if item.key in cancelled else picture_of(item.key, np.asarray(decoded))
-            for item, decoded in zip(items, pixels, strict=True)
-        ]
+                )
+        finally:
+            pipeline.scheduler = scheduler
+        decoded = made.frames if hasattr(made, "frames") else made.images
+        for item, pixels in zip(part, decoded, strict=True):
+            yield medium_of(item.key, np.asarray(pixels), fps=item.fps)
+
+    def _resident(self, card: ModelCard) -> Resident:
+        found = self._residents.get(card.name)
+        if found is None or found.card != card:
+            self._residents.pop(card.name, None)
+            self._make_room(int(card.memory_gb * 1e9))
+            found = self._residents[card.name] = Resident(card, self.device)
+        self._residents.move_to_end(card.name)
+        return found
+
+    def _make_room(self, needed: int) -> None:
+        """Let the least recently used go until the rest and the newcomer fit; a newcomer too large for all stays
+        alone."""
+        while self._residents and sum(each.bytes for each in self._residents.values()) + needed > self.budget:
+            name, _ = self._residents.popitem(last=False)
+            log.info("%s leaves memory", name)
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _usual_gb(self) -> float:
+        if self.device != "cuda":
+            return GB_ON_CPU
+        return float(torch.cuda.get_device_properties(0).total_memory) * SHARE_FOR_WEIGHTS / 1e9
+
+
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error).lower() for words in OUT_OF_MEMORY
+    )
+
+
+def _is_broken(error: Exception) -> bool:
+    """Whether the GPU's context is lost: such an error stays for the life of the process."""
+    return isinstance(error, torch.AcceleratorError) and not _lacks_memory(error)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from generation.engine.cards import ModelCard
-from generation.engine.checks import picture_of
+from generation.engine.checks import medium_of
 from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep
 
 # Painted into the upper left corner: the fake classifiers know what each means.
@@ -61,13 +61,23 @@ class FakeEngine:
             if cancelled.issuperset(item.key for item in items):
                 break
         return [
-            NotDrawn(item.key, "cancelled") if item.key in cancelled else picture_of(item.key, _pixels(item))
+            NotDrawn(item.key, "cancelled")
+            if item.key in cancelled
+            else medium_of(item.key, _frames(item), fps=item.fps)
             for item in items
         ]
 
 
 def _words(what: str, item: DrawItem) -> list[str]:
     return re.findall(rf"\b{what}:([\w.]+)", item.prompt)
+
+
+def _frames(item: DrawItem) -> NDArray[np.floating]:
+    """A picture; or for a film the picture moved on from frame to frame."""
+    picture = _pixels(item)
+    if not item.fps:
+        return picture
+    return np.stack([np.roll(picture, number * item.width // item.frames, axis=1) for number in range(item.frames)])
 
 
 def _pixels(item: DrawItem) -> NDArray[np.floating]:

@@ -220,8 +220,12 @@ DRAWING_HOUR_COST = env.integer("DRAWING_HOUR_COST", 150)
 
 # Drawing. Threads of one drawing worker on a CPU; 0 leaves it to torch.
 DRAW_THREADS = env.integer("DRAW_THREADS", 0)
+# Gigabytes that weights may take; 0 leaves it to the engine.
+DRAW_MEMORY_GB = env.integer("DRAW_MEMORY_GB", 0)
 ENGINE = env.choice("VAGLIO_ENGINE", "diffusers", {"diffusers", "fake"})
 CATALOGUE = Path(env.text("VAGLIO_CATALOGUE", str(ROOT / "generation" / "catalogue")))
+# The models that are sold, by their cards' names, the first one first. Empty: those that need no fetching.
+MODELS = env.words("VAGLIO_MODELS")
 WEIGHTS = Path(env.text("VAGLIO_WEIGHTS", str(ROOT / "training" / "weights")))
 LEASE_SECONDS = env.seconds("LEASE_SECONDS", 30, least=0.2)
 # Without a step for so long, a draw is taken for hung; so are classifiers that do not answer. Loading a model counts

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from billing.money import money
 from billing.sale import till
 from billing.sale.plans import Offer, shop
-from generation.offer import cards
+from generation.offer import cards, from_price
 
 PICTURES = Path(__file__).resolve().parent / "static" / "web" / "landing"
 MOST_PICTURES = 8
@@ -46,7 +46,7 @@ def landing(request: HttpRequest) -> HttpResponse:
         "web/landing.html",
         {
             "pictures": pictures(),
-            "cards": list(cards().values()),
+            "cards": [(card, from_price(card)) for card in cards().values()],
             "base_url": settings.BASE_URL,
             "plans": [told(offer, sold.currency) for offer in sold.plans if till.is_open() or not offer.prices],
             "top_ups": [told(offer, sold.currency) for offer in sold.top_ups if till.is_open()],

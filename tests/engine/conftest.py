@@ -15,18 +15,20 @@ CARD = """
 name = "tiny"
 title = "Tiny"
 description = "Random weights."
-pipeline = "StableDiffusionPipeline"
 folder = "tiny"
-modes = ["text_to_image"]
 sizes = [{ released = "64x64", drawn = "64x64" }]
 max_batch = 4
 n_max = 4
-price = 1
+price = { minimum = 1 }
 licence = "Apache-2.0"
 commercial_ok = true
 dtype = "float32"
 steps = { default = 4, min = 1, max = 50 }
 guidance_scale = { default = 5, min = 0, max = 15 }
+memory_gb = 0.1
+
+[modes.text_to_image]
+pipeline = "StableDiffusionPipeline"
 """
 
 

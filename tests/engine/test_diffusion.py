@@ -13,6 +13,7 @@ from PIL import Image
 
 from generation.engine import DrawItem, Drawn, ModelCard, NotDrawn, WeightsError
 from generation.engine.diffusion import DiffusersEngine
+from generation.engine.encoding import original
 from tests.engine.conftest import POISON, Damage, write_sums
 
 
@@ -35,7 +36,7 @@ def go_on(step: int, total: int) -> Collection[str]:
 
 def pixels(result: Drawn | NotDrawn) -> np.ndarray:
     assert isinstance(result, Drawn), result
-    return np.asarray(Image.open(io.BytesIO(result.png)), dtype=np.int16)
+    return result.pixels.astype(np.int16)
 
 
 def test_a_seed_gives_its_picture_alone_or_among_others(engine: DiffusersEngine, tiny: ModelCard) -> None:
@@ -115,7 +116,7 @@ def test_weights_of_another_shape_are_said_and_leave_nothing_in_memory(tiny: Mod
     (tmp_path / "tiny" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"not weights")
     write_sums(tmp_path / "tiny")
     engine = DiffusersEngine(device="cpu")
-    with pytest.raises(WeightsError, match="cannot be loaded as StableDiffusionPipeline"):
+    with pytest.raises(WeightsError, match="tiny cannot be loaded: Unable to load weights"):
         engine.warm(replace(tiny, folder=tmp_path / "tiny"))
     assert engine.loaded is None
 
@@ -123,7 +124,7 @@ def test_weights_of_another_shape_are_said_and_leave_nothing_in_memory(tiny: Mod
 def test_a_picture_carries_no_words_of_its_prompt(engine: DiffusersEngine, tiny: ModelCard) -> None:
     drawn = engine.draw(tiny, [item("a", 1, "secret words")], on_step=go_on)[0]
     assert isinstance(drawn, Drawn)
-    assert Image.open(io.BytesIO(drawn.png)).info == {}
+    assert Image.open(io.BytesIO(original(drawn).data)).info == {}
 
 
 def test_items_of_different_sizes_are_no_batch(engine: DiffusersEngine, tiny: ModelCard) -> None:
