@@ -13,12 +13,14 @@ from generation.engine.errors import (
     UnsafeWeights,
     WeightsError,
 )
+from generation.engine.fetching import CannotFetch
 from generation.engine.folder import verify
 from generation.engine.items import DrawItem, Drawn, Engine, NotDrawn
 from generation.engine.modes import MODES, Mode
 
 __all__ = [
     "MODES",
+    "CannotFetch",
     "CardError",
     "ChangedWeights",
     "DrawItem",

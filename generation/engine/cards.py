@@ -117,6 +117,10 @@ class ModelCard:
     tuning: Tuning
     sums_sha256: str
 
+    def variant(self, into: str) -> str | None:
+        """Which variant of the weights lies in a folder below the card's; "." is the card's own. None: the plain."""
+        return next((source.variant or None for source in self.sources if source.into == into), None)
+
     @property
     def is_fake(self) -> bool:
         """Without weights: drawn by the engine that is shipped for tests."""

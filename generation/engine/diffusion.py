@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from generation.engine.calls import arguments, check
-from generation.engine.cards import ModelCard
+from generation.engine.cards import ModeCard, ModelCard
 from generation.engine.checks import medium_of
 from generation.engine.errors import EngineBroken
 from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep, WhyNot
@@ -67,7 +67,14 @@ class DiffusersEngine:
 
         Every file is checked before any is read by diffusers: safetensors only, from the local folder, no code.
         """
-        self._resident(card).pipeline(card.first)
+        self.load(card, card.first)
+
+    def load(self, card: ModelCard, way: ModeCard) -> int:
+        """Have ready what one mode of a card needs. Returns the bytes of the card's weights in memory by then."""
+        resident = self._resident(card)
+        resident.pipeline(way)
+        self._make_room(0, keep=card.name)  # for what the mode has beside the card's common weights
+        return resident.bytes
 
     def draw(self, card: ModelCard, items: Sequence[DrawItem], *, on_step: OnStep) -> list[Drawn | NotDrawn]:
         """Draw a batch; one generator for each item, so that a seed gives its medium alone or among others.
@@ -80,8 +87,9 @@ class DiffusersEngine:
            is rather the machine's.
         """
         check(items)
-        resident = self._resident(card)
-        pipeline = resident.pipeline(card.modes[items[0].mode])
+        way = card.modes[items[0].mode]
+        self.load(card, way)
+        pipeline = self._residents[card.name].pipeline(way)
         cancelled: set[str] = set()
         errors: list[Exception] = []
         films = items[0].frames > 1
@@ -163,14 +171,15 @@ class DiffusersEngine:
         self._residents.move_to_end(card.name)
         return found
 
-    def _make_room(self, needed: int) -> None:
-        """Let the least recently used go until the rest and the newcomer fit; a newcomer too large for all stays
-        alone."""
-        while self._residents and sum(each.bytes for each in self._residents.values()) + needed > self.budget:
-            name, _ = self._residents.popitem(last=False)
+    def _make_room(self, needed: int, *, keep: str = "") -> None:
+        """Let the least recently used go until the rest and the newcomer fit. One too large for all stays alone."""
+        for name in [name for name in self._residents if name != keep]:
+            if sum(each.bytes for each in self._residents.values()) + needed <= self.budget:
+                break
+            del self._residents[name]
             log.info("%s leaves memory", name)
-        if self.device == "cuda":
-            torch.cuda.empty_cache()
+            if self.device == "cuda":
+                torch.cuda.empty_cache()
 
     def _usual_gb(self) -> float:
         if self.device != "cuda":

@@ -79,12 +79,20 @@ class Resident:
         if name not in PIPELINES:
             raise ValueError(f"model_index.json names {name!r}, which is none of the pipelines that are drawn with")
         # The built-in checker blackens what it dislikes and lets NaN pass. The sieve judges, after the draw.
-        left_out = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
+        left_out: dict[str, Any] = {}
+        if "safety_checker" in index:
+            left_out = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         if name == "StableDiffusionXLPipeline":
             left_out["add_watermarker"] = False  # a mark of ours is put on at release
         vae = {"vae": self._part(self.card.tuning.tiny_decoder)} if self.card.tuning.tiny_decoder else {}
         return getattr(diffusers, name).from_pretrained(
-            self.card.folder, dtype=self.dtype, local_files_only=True, use_safetensors=True, **left_out, **vae
+            self.card.folder,
+            dtype=self.dtype,
+            variant=self.card.variant("."),
+            local_files_only=True,
+            use_safetensors=True,
+            **left_out,
+            **vae,
         )
 
     def _make(self, way: ModeCard) -> Any:
@@ -116,7 +124,7 @@ class Resident:
         if name not in PARTS:
             raise ValueError(f"{folder} names {name!r}; parts are {', '.join(sorted(PARTS))}, or a scheduler")
         return getattr(diffusers, name).from_pretrained(
-            place, dtype=self.dtype, local_files_only=True, use_safetensors=True
+            place, dtype=self.dtype, variant=self.card.variant(folder), local_files_only=True, use_safetensors=True
         )
 
     def _tune(self, pipeline: Any) -> None:
