@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Generic, Literal, TypeVar
 
 from generation.engine.modes import Mode
@@ -78,13 +78,14 @@ class ModeCard:
 class Source:
     """Where files of a card come from: a repository of a model hub at one commit, put into a folder of the card's.
 
-    An empty revision is not pinned yet; such a card is not fetched. A variant is a set of files that a repository
-    names so (`fp16`).
+    An empty revision is not pinned yet; such a card is not fetched. `only` is the one folder of it that is wanted. A
+    variant is a set of files that a repository names so (`fp16`).
     """
 
     repository: str
     revision: str
     into: str
+    only: str
     variant: str
 
 
@@ -117,9 +118,12 @@ class ModelCard:
     tuning: Tuning
     sums_sha256: str
 
-    def variant(self, into: str) -> str | None:
+    def variant(self, part: str) -> str | None:
         """Which variant of the weights lies in a folder below the card's; "." is the card's own. None: the plain."""
-        return next((source.variant or None for source in self.sources if source.into == into), None)
+        for source in self.sources:
+            if part in (source.into, str(PurePosixPath(source.into) / source.only)):
+                return source.variant or None
+        return None
 
     @property
     def is_fake(self) -> bool:

@@ -108,6 +108,7 @@ def _sources(top: _Table) -> tuple[Source, ...]:
             repository=table.take("repository", str),
             revision=table.take("revision", str),
             into=_below(table, "into", "."),
+            only=_below(table, "only", " ").strip(),
             variant=table.take("variant", str, default=" ").strip(),
         )
         table.end()

@@ -65,12 +65,15 @@ def plan(card: ModelCard) -> list[Wanted]:
 
 @contextlib.contextmanager
 def _asking(card: ModelCard, source: Source) -> Iterator[None]:
-    """Say of what the hub's client raises whose repository it was about."""
-    from huggingface_hub.errors import HTTPError
+    """Say of what the hub's client raises whose repository it was about.
 
+    Of anything: which HTTP client it is built on, and so what it raises, changes with its version.
+    """
     try:
         yield
-    except (HTTPError, OSError) as error:
+    except CannotFetch:
+        raise
+    except Exception as error:
         what = f"was not brought: {error} What came so far is kept; fetch again."
         raise CannotFetch(card.name, source.repository, what) from error
 
@@ -136,10 +139,14 @@ def _of(card: ModelCard, source: Source) -> Iterator[Wanted]:
     if told.sha != source.revision:
         raise CannotFetch(card.name, source.repository, f"answers for {told.sha}, not for {source.revision}.")
     files = {each.rfilename: each for each in told.siblings or []}
+    if source.only and not any(name.startswith(f"{source.only}/") for name in files):
+        raise CannotFetch(card.name, source.repository, f"has no folder {source.only}.")
     for name in files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise CannotFetch(card.name, name, "would lie outside its folder.")
-    if "model_index.json" in files:
+    if source.only:
+        folders = {source.only}
+    elif "model_index.json" in files:
         with tempfile.TemporaryDirectory() as folder:
             _bring(source, "model_index.json", Path(folder))
             folders = _parts(card, json.loads((Path(folder) / "model_index.json").read_text(encoding="utf-8")))
@@ -149,7 +156,7 @@ def _of(card: ModelCard, source: Source) -> Iterator[Wanted]:
         inside = [name for name in files if name.rpartition("/")[0] == each]
         for name in _data(card, source, each, inside):
             yield _wanted(source, files[name])
-    if "" not in folders:
+    if "" not in folders and not source.only:
         for name in sorted(ROOT_FILES & set(files)):
             yield _wanted(source, files[name])
 

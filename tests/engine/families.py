@@ -162,12 +162,7 @@ def save_sd(folder: Path) -> None:
     ).save_pretrained(folder)
     unet(in_channels=9).save_pretrained(folder / "unet-inpainting")
     for name in ("controlnet-scribble", "controlnet-segmentation"):
-        control = diffusers.ControlNetModel.from_unet(base, conditioning_embedding_out_channels=(4, 4))
-        # A fresh ControlNet adds nothing: its last convolutions are nought.
-        for part in (control.controlnet_down_blocks, control.controlnet_cond_embedding.conv_out):
-            for parameter in part.parameters():
-                torch.nn.init.normal_(parameter, std=0.5)
-        control.save_pretrained(folder / name)
+        _control(base).save_pretrained(folder / name)
     diffusers.MotionAdapter(
         block_out_channels=(4, 8),
         motion_layers_per_block=1,
@@ -195,22 +190,33 @@ def save_lcm(folder: Path) -> None:
     diffusers.DDIMScheduler(clip_sample=False, steps_offset=1).save_pretrained(folder / "ddim")
 
 
+def _control(base: UNet2DConditionModel) -> Any:
+    """A ControlNet that does something: a fresh one's last convolutions are nought."""
+    control = diffusers.ControlNetModel.from_unet(base, conditioning_embedding_out_channels=(4, 4))
+    for part in (control.controlnet_down_blocks, control.controlnet_cond_embedding.conv_out):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+    return control
+
+
 def save_sdxl(folder: Path) -> None:
+    base = unet(
+        cross_attention_dim=2 * WIDTH,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=WIDTH + 6 * 8,
+    )
     diffusers.StableDiffusionXLPipeline(
         vae=vae(),
         text_encoder=clip_text(),
         text_encoder_2=clip_text(projection=True),
         tokenizer=clip_tokenizer(),
         tokenizer_2=clip_tokenizer(),
-        unet=unet(
-            cross_attention_dim=2 * WIDTH,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=WIDTH + 6 * 8,
-        ),
+        unet=base,
         scheduler=diffusers.EulerDiscreteScheduler(),
         add_watermarker=False,
     ).save_pretrained(folder)
+    _control(base).save_pretrained(folder / "controlnet")
 
 
 def save_sd3(folder: Path) -> None:
@@ -423,6 +429,8 @@ FAMILIES: dict[str, Family] = {
             ("text_to_image", SD.format("XL"), {}),
             ("image_to_image", SD.format("XLImg2Img"), {}),
             ("inpainting", SD.format("XLInpaint"), {}),
+            ("scribble", SD.format("XLControlNet"), {"controlnet": "controlnet"}),
+            ("segmentation", SD.format("XLControlNet"), {"controlnet": "controlnet"}),
         ),
     ),
     "sd3": Family(
@@ -463,6 +471,8 @@ FAMILIES: dict[str, Family] = {
         ),
         frames=(9,),
     ),
+    # As from 0.9.5: one pipeline for whatever goes in.
+    "ltx-condition": Family(save_ltx, (("image_to_film", "LTXConditionPipeline", {}),), frames=(9,)),
     "wan": Family(
         save_wan,
         (

@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.engine import MODES, DrawItem, Drawn, ModelCard, NotDrawn, WeightsError, load_card
+from generation.engine import MODES, DrawItem, Drawn, ModelCard, NotDrawn, WeightsError, load_card, load_catalogue
 from generation.engine.diffusion import DiffusersEngine
 from generation.engine.loading import Resident
 from tests.engine.conftest import write_sums
 from tests.engine.families import FAMILIES, Family
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 SIDE = 64
 SHARED = """
 sizes = [{{ released = "{side}x{side}", drawn = "{side}x{side}" }}]
@@ -293,3 +294,23 @@ def test_a_folder_that_names_something_else_is_not_loaded(
     changed = replace(card, folder=tmp_path / "sd")
     with pytest.raises(WeightsError, match=said):
         engine.draw(changed, [item(changed, "inpainting")], on_step=go_on)
+
+
+def test_every_pipeline_that_a_card_names_is_drawn_with_here() -> None:
+    catalogue = load_catalogue(ROOT / "generation" / "catalogue", weights_root=ROOT)
+    named = {(name, way.pipeline) for card in catalogue.values() for name, way in card.modes.items()}
+    kinds = {pipeline for _, pipeline in named}
+    assert kinds <= {pipeline for family in FAMILIES.values() for _, pipeline, _ in family.modes}
+    assert {mode for mode, _ in named} == set(MODES)
+    # What a tiny model proves of a pipeline in one mode of pictures holds for a variation too.
+    tried = {(mode, pipeline) for family in FAMILIES.values() for mode, pipeline, _ in family.modes}
+    tried |= {("variation", pipeline) for mode, pipeline in tried if mode == "image_to_image"}
+    assert named <= tried
+
+
+def test_every_class_that_a_mode_allows_is_drawn_with_here() -> None:
+    tried = {(mode, pipeline) for family in FAMILIES.values() for mode, pipeline, _ in family.modes}
+    allowed = {(mode.name, pipeline) for mode in MODES.values() for pipeline in mode.pipelines - {"fake"}}
+    tried |= {("variation", pipeline) for mode, pipeline in tried if mode == "image_to_image"}
+    tried |= {("image_to_image", pipeline) for mode, pipeline in tried if mode == "variation"}
+    assert allowed <= tried
