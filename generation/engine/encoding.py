@@ -12,12 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from generation import films
 from generation.engine.items import Drawn
-
-# What every browser plays, looked at by x264 as flat drawings are.
-FOR_PLAYING = {"crf": "18", "preset": "medium", "tune": "animation"}
-# Each pixel as it was; few players know it.
-LOSSLESS = {"qp": "0", "preset": "ultrafast"}
 
 
 @dataclass(frozen=True)
@@ -44,28 +40,12 @@ def picture(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def film(pixels: NDArray[np.uint8], fps: int, *, lossless: bool = False) -> bytes:
-    """An MP4 of frames x height x width x 3 bytes, RGB, that lasts exactly frames / fps seconds.
-
-    For playing, sides must be even: H.264 keeps colours for two pixels together. Grows with the pixels.
-    """
+    """An MP4 of frames x height x width x 3 bytes, RGB. See films.write. Grows with the pixels."""
+    each = (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in pixels)
     height, width = pixels.shape[1:3]
-    if not lossless and (height % 2 or width % 2):
-        raise ValueError(f"A film for playing has even sides, not {width}x{height}.")
     # FFmpeg moves the index to the front in a second pass, and for that wants a file with a name.
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        # In the usual thousandths of a second a length like 81/16 s would be cut.
-        options = {"movflags": "+faststart", "movie_timescale": str(1000 * fps)}
-        with av.open(file.name, "w", format="mp4", options=options) as container:
-            stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=fps)
-            stream.options = {**(LOSSLESS if lossless else FOR_PLAYING)}
-            stream.width, stream.height = width, height
-            stream.pix_fmt = "rgb24" if lossless else "yuv420p"
-            stream.time_base = Fraction(1, fps)
-            for number, each in enumerate(pixels):
-                frame = av.VideoFrame.from_ndarray(each, format="rgb24")
-                frame.pts, frame.duration, frame.time_base = number, 1, Fraction(1, fps)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
+        films.write(file.name, each, (width, height), Fraction(fps), lossless=lossless)
         return file.read()
 
 

@@ -1,0 +1,1 @@
+"""What people bring: decoded by a limited process, and from then on only pixels."""
