@@ -24,7 +24,8 @@ SAME = {
     "planes": "airplanes", "boats": "sailboats", "presents": "gifts", "humans": "people", "human": "person",
     "sits on": "sitting on", "stands on": "standing on", "floats above": "floating above", "carrying": "holding",
     "carries": "holds", "beneath": "under", "underneath": "under", "atop": "on top of", "alongside": "beside",
-    "2": "two", "3": "three", "4": "four", "5": "five", "tomatos": "tomatoes", "gigantic": "huge", "giant": "huge",
+    "2": "two", "3": "three", "4": "four", "5": "five",
+    "tomatoes": "tomatos", "potatoes": "potatos", "gigantic": "huge", "giant": "huge",
 }  # fmt: skip
 
 
