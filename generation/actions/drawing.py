@@ -3,8 +3,9 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -65,7 +66,8 @@ class Lease:
 
 
 def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: None) -> bool:
-    """Draw a batch. Whatever happens to it, every job in it moves on: screening, back in line, or failed.
+    """Draw a batch and keep what came out. Whatever happens to it, every job in it moves on: screening, back in line,
+    or failed.
 
     1. Draw, telling the database of each step; jobs cancelled meanwhile are left out.
     2. For each job still ours: files into quarantine, then rows, cases and a wake-up for the sieve.
@@ -74,6 +76,15 @@ def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: 
     Returns whether the engine did its work. Raises what is no fault of the jobs: a store or a database that is away,
     a model that cannot be loaded.
     """
+    keep = begin(batch, engine, on_hang=on_hang)
+    return keep is not None and keep()
+
+
+def begin(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: None) -> Callable[[], bool] | None:
+    """The first half of `draw`. Returns the second, to be called once, in this thread or another; None if it failed.
+
+    So the engine may draw the next batch while files of this one are made. The lease is kept until both are over.
+    """
     card = cards()[batch.model]
     media = {
         str(medium.pk): medium
@@ -81,21 +92,49 @@ def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: 
         .select_related("job")
         .order_by("job_id", "index")
     }
-    lease = Lease(batch, on_hang)
+    lease, held = Lease(batch, on_hang), ExitStack()
+    held.enter_context(lease.beating())
+    results: list[Drawn | NotDrawn] = []
 
     def on_step(done: int, total: int) -> Collection[str]:
         ours = lease.step(done, total)
         return [key for key, medium in media.items() if medium.job_id not in ours]
 
-    try:
-        with lease.beating():
-            results = _draw_in_parts(engine, card, list(media.values()), on_step)
+    def keep() -> bool:
+        with held, _answering(batch) as answer:
             failpoint("draw.before_quarantine")
             for job in batch.jobs:
                 wanted = {key: medium for key, medium in media.items() if medium.job_id == job.pk}
                 _store(job, batch.token, [(wanted[r.key], r) for r in results if r.key in wanted])
-        log.info("drew %d pictures for %d jobs with %s", len(results), len(batch.jobs), card.name)
+            log.info("drew %d media for %d jobs with %s", len(results), len(batch.jobs), card.name)
+        return answer.is_well
+
+    with ExitStack() as undone:
+        undone.push(held)
+        with _answering(batch) as answer:
+            results = _draw_in_parts(engine, card, list(media.values()), on_step)
+        if answer.is_well and not answer.is_over:
+            undone.pop_all()
+            return keep
+    return (lambda: True) if answer.is_well else None
+
+
+@dataclass
+class Answer:
+    """How a part of the work ended: `is_well` if the engine is not to blame, `is_over` if nothing is left to do."""
+
+    is_well: bool = True
+    is_over: bool = False
+
+
+@contextmanager
+def _answering(batch: Batch) -> Iterator[Answer]:
+    """See to the jobs of a batch when something goes wrong with it."""
+    answer = Answer()
+    try:
+        yield answer
     except LeaseLost:
+        answer.is_over = True
         log.info("batch %s is no longer ours; its drawing was stopped", batch.token)
     except (files.StoreFull, OSError, OperationalError) as error:
         # Nobody's fault: they wait until it is mended, and this worker stops asking until it is woken again.
@@ -107,8 +146,7 @@ def draw(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda: 
         _give_back(batch, "the engine failed; it is tried again alone")
         if isinstance(error, WeightsError):
             raise
-        return False
-    return True
+        answer.is_well = False
 
 
 def _draw_in_parts(engine: Engine, card: ModelCard, media: list[Medium], on_step: Any) -> list[Drawn | NotDrawn]:

@@ -208,3 +208,70 @@ def test_the_line_of_the_database_is_asked_by_index(people: People) -> None:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("EXPLAIN SELECT virtual_time FROM generation_turn ORDER BY virtual_time DESC LIMIT 1")
         assert "turn_served" in str(cursor.fetchall())
+
+
+class Telling(FakeEngine):
+    """An engine that says when it draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = [threading.Event() for _ in range(PEOPLE + 1)]
+        self.drawn = 0
+
+    def draw(self, *args: Any, **kwargs: Any) -> Any:
+        self.began[self.drawn].set()
+        self.drawn += 1
+        return super().draw(*args, **kwargs)
+
+
+def test_the_next_batch_is_drawn_while_files_of_the_last_are_made(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file waits until the next batch has begun: without overlap that would be never."""
+    engine, usual = Telling(), drawing.original
+    overlapped: list[bool] = []
+
+    def original(drawn: Any) -> Any:
+        number = len(overlapped) + 1
+        overlapped.append(number >= PEOPLE or engine.began[number].wait(timeout=20))
+        return usual(drawn)
+
+    monkeypatch.setattr(drawing, "original", original)
+    jobs = queue(people)
+    assert draw_waiting(engine, worker="tests", overlap=True) == PEOPLE
+    assert overlapped == [True] * PEOPLE
+    assert states(jobs) == {("screening", 1)}
+    path.work()
+    assert states(jobs) == {("done", 1)}
+    assert_nothing_lost()
+
+
+def test_a_store_that_fails_behind_costs_the_next_batch_nothing(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, usual, failed = Telling(), drawing.original, threading.Event()
+
+    def original(drawn: Any) -> Any:
+        if not failed.is_set():
+            assert engine.began[1].wait(timeout=20)
+            failed.set()
+            raise OSError(28, "No space left on device")
+        return usual(drawn)
+
+    monkeypatch.setattr(drawing, "original", original)
+    jobs = queue(people)
+    with pytest.raises(OSError, match="No space left"):
+        draw_waiting(engine, worker="tests", overlap=True)
+    # One is back in line and not blamed, the one that was drawn meanwhile is kept, the last was not begun.
+    assert sorted(Job.objects.values_list("state", "attempts")) == [("queued", 0), ("queued", 0), ("screening", 1)]
+    path.work()
+    assert states(jobs) == {("done", 1)}
+    assert_nothing_lost()
+
+
+def test_an_engine_that_fails_at_everything_is_noticed_behind_too(people: People) -> None:
+    queue(people)
+    engine = Failing()
+    with pytest.raises(EngineBroken):
+        draw_waiting(engine, worker="tests", overlap=True)
+    assert engine.drawn == 2
