@@ -84,6 +84,9 @@ class Job(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.CHECKING)
     mode = models.CharField(max_length=32, default="text_to_image")
     model = models.CharField(max_length=64)
+    # The person's own released picture that it starts from, and how far it may leave it: 0 to 1.
+    picture = models.ForeignKey("Medium", on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    strength = models.FloatField(null=True)
     prompt = models.TextField()
     negative_prompt = models.TextField(blank=True, default="")
     width = models.PositiveIntegerField()
@@ -150,6 +153,11 @@ class Job(models.Model):
                 name="job_lease_only_while_running",
             ),
             models.CheckConstraint(condition=Q(priority__in=[0, 1]), name="job_priority_only_downwards"),
+            models.CheckConstraint(
+                condition=Q(mode="text_to_image", picture__isnull=True, strength__isnull=True)
+                | Q(mode__in=["image_to_image", "variation"], picture__isnull=False, strength__gte=0, strength__lte=1),
+                name="job_mode_has_its_inputs",
+            ),
             models.CheckConstraint(condition=Q(n__gte=1) & Q(price=F("n") * F("unit_price")), name="job_price_is_n"),
         ]
         triggers: ClassVar = [

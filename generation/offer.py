@@ -1,6 +1,7 @@
 """What can be asked for: the catalogue as the web process sees it, and the checks on an order."""
 
 import secrets
+import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from generation.engine import ModeCard, ModelCard, load_catalogue
+from generation.engine import MODES, ModeCard, ModelCard, load_catalogue
 
 LONGEST_PROMPT = 2000
 LARGEST_SEED = 2**63 - 1
@@ -23,6 +24,8 @@ class BadOrder(Exception):
 
 
 TEXT_TO_IMAGE = "text_to_image"
+# What is sold so far; the engine draws more.
+SOLD_MODES = (TEXT_TO_IMAGE, "variation", "image_to_image")
 
 
 @lru_cache
@@ -44,9 +47,10 @@ def cards() -> dict[str, ModelCard]:
     return {name: known[name] for name in names}
 
 
-def default_card() -> ModelCard:
-    """The card that is drawn with when none is named: the first of what is sold."""
-    return next(iter(cards().values()))
+def default_card(mode: str = TEXT_TO_IMAGE) -> ModelCard:
+    """The card that is drawn with when none is named: the first that is sold and does it, or else the first."""
+    known = list(cards().values())
+    return next((card for card in known if mode in card.modes), known[0])
 
 
 def from_price(card: ModelCard) -> int:
@@ -78,6 +82,9 @@ class Order:
     seed: int | None
     # 0, or 1 for one that waits behind the person's other jobs.
     priority: int = 0
+    # The medium that it starts from, and how far it may leave it.
+    picture: uuid.UUID | None = None
+    strength: float | None = None
 
     @property
     def unit_price(self) -> int:
@@ -92,7 +99,8 @@ class Order:
     @property
     def batch_key(self) -> str:
         """Orders of one key can be drawn in one batch."""
-        return f"{self.card.name}|{self.way.mode.name}|{self.width}x{self.height}|{self.steps}|{self.guidance_scale:g}"
+        key = f"{self.card.name}|{self.way.mode.name}|{self.width}x{self.height}|{self.steps}|{self.guidance_scale:g}"
+        return key if self.strength is None else f"{key}|{self.strength:g}"
 
     def fields(self) -> dict[str, Any]:
         """The parsed fields, for the digest of an idempotent call."""
@@ -107,6 +115,8 @@ class Order:
             "guidance_scale": self.guidance_scale,
             "seed": self.seed,
             "priority": self.priority,
+            "picture": str(self.picture) if self.picture else None,
+            "strength": self.strength,
         }
 
 
@@ -121,21 +131,28 @@ def check(
     guidance_scale: object = None,
     seed: object = None,
     priority: object = None,
+    mode: object = None,
+    picture: object = None,
+    strength: object = None,
 ) -> Order:
-    """Turn what somebody sent into an Order. Raises BadOrder naming the first field that is wrong."""
+    """Turn what somebody sent into an Order. Raises BadOrder naming the first field that is wrong.
+
+    Whose picture it starts from is asked when it is submitted.
+    """
     known = cards()
-    name = model if model not in (None, "") else default_card().name
+    wanted = _mode(mode)
+    name = model if model not in (None, "") else default_card(wanted).name
     if not isinstance(name, str) or name not in known:
         raise BadOrder("model", f"There is no model {str(name)[:64]!r}. Choose one of: {', '.join(sorted(known))}.")
     card = known[name]
-    if TEXT_TO_IMAGE not in card.modes:
-        raise BadOrder("model", f"{card.title} does not draw from words alone.")
-    way = card.modes[TEXT_TO_IMAGE]
+    if wanted not in card.modes:
+        raise BadOrder("model", f"{card.title} cannot do that ({MODES[wanted].title.lower()}). Choose another model.")
+    way = card.modes[wanted]
     width, height = _size(card, way, size)
     return Order(
         card=card,
         way=way,
-        prompt=_prompt("prompt", prompt, required=True),
+        prompt=_prompt("prompt", prompt, required=not way.mode.may_be_wordless),
         negative_prompt=_prompt("negative_prompt", "" if negative_prompt is None else negative_prompt, required=False),
         width=width,
         height=height,
@@ -148,7 +165,38 @@ def check(
         ),
         seed=None if seed in (None, "") else _whole("seed", seed, 0, LARGEST_SEED),
         priority=_priority(priority),
+        picture=_picture(way, picture),
+        strength=_strength(way, strength),
     )
+
+
+def _mode(value: object) -> str:
+    if value in (None, ""):
+        return TEXT_TO_IMAGE
+    if not isinstance(value, str) or value not in SOLD_MODES:
+        raise BadOrder("mode", f"mode is one of {', '.join(SOLD_MODES)}, not {str(value)[:32]!r}.")
+    return value
+
+
+def _picture(way: ModeCard, value: object) -> uuid.UUID | None:
+    if "picture" not in way.mode.needs:
+        if value not in (None, ""):
+            raise BadOrder("picture", f"{way.mode.name} starts from words alone. Leave the picture out.")
+        return None
+    try:
+        return uuid.UUID(str(value)[:64])
+    except ValueError:
+        raise BadOrder("picture", "Name the picture to start from: the id of a released picture of yours.") from None
+
+
+def _strength(way: ModeCard, value: object) -> float | None:
+    if way.strength is None:
+        if value not in (None, ""):
+            raise BadOrder("strength", f"{way.mode.name} has no strength: there is no picture to leave.")
+        return None
+    if value in (None, ""):
+        return way.strength.default
+    return _decimal("strength", value, way.strength.least, way.strength.most)
 
 
 def _prompt(field: str, value: object, *, required: bool) -> str:

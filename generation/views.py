@@ -15,10 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from billing import ledger
 from generation.actions import jobs as verbs
+from generation.engine import MODES, ModeCard
 from generation.models import Job, Medium
 from generation.offer import (
     LARGEST_SEED,
     LONGEST_PROMPT,
+    SOLD_MODES,
     TEXT_TO_IMAGE,
     BadOrder,
     cards,
@@ -38,7 +40,9 @@ PER_PAGE = 20
 COUNTS = (1, 2, 4, 8)
 # Where the session keeps what could not be paid yet.
 UNSENT = "unsent"
-FIELDS = ("prompt", "negative_prompt", "model", "size", "n", "seed", "priority")
+FIELDS = ("prompt", "negative_prompt", "model", "size", "n", "seed", "priority", "mode", "picture", "strength")
+# What the price depends on, and what else has to fit the mode.
+PRICED = ("model", "size", "n", "mode", "picture", "strength")
 # What can stand against an order, and the status that says so.
 REFUSALS: dict[type[Exception], int] = {
     BadOrder: 400,
@@ -66,7 +70,8 @@ def person_of(request: HttpRequest) -> User:
 def studio(request: HttpRequest) -> HttpResponse:
     """The composer and the person's jobs, newest first.
 
-    `?from=` brings the words of an earlier job, `?unsent` those that could not be paid.
+    `?from=` brings the words of an earlier job, `?picture=` a released picture to start from, `?unsent` what could
+    not be paid.
     """
     values: dict[str, str] = {}
     if "unsent" in request.GET:
@@ -80,7 +85,13 @@ def studio(request: HttpRequest) -> HttpResponse:
             "model": old.model,
             "size": f"{old.width}x{old.height}",
             "n": str(old.n),
+            "mode": old.mode,
+            "picture": str(old.picture_id or ""),
+            "strength": f"{old.strength:g}" if old.strength is not None else "",
         }
+    if found := _start(person_of(request), request.GET.get("picture", "")):
+        mode = "variation" if request.GET.get("mode") == "variation" else "image_to_image"
+        values = {"prompt": found.job.prompt, "mode": mode, "picture": str(found.pk)}
     return _studio(request, values)
 
 
@@ -106,8 +117,12 @@ def _studio(request: HttpRequest, values: Mapping[str, str], *, error: Exception
 
 def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     """What the composer needs to be drawn: values as they were typed, and the choices of the chosen model."""
-    card = cards().get(values.get("model", ""), default_card())
-    way = card.modes[TEXT_TO_IMAGE]
+    start = _start(person, values.get("picture", ""))
+    mode = values.get("mode", "") if start and values.get("mode") in SOLD_MODES else TEXT_TO_IMAGE
+    card = cards().get(values.get("model", ""), default_card(mode))
+    if mode not in card.modes:
+        card = default_card(mode)
+    way = card.modes[mode]
     sizes = [f"{width}x{height}" for width, height in way.release_sizes]
     size = asked if (asked := values.get("size", "")) in sizes else sizes[0]
     n = values.get("n", "1")
@@ -117,7 +132,11 @@ def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     return {
         "values": values,
         "card": card,
-        "offered": [(each, from_price(each)) for each in cards().values() if TEXT_TO_IMAGE in each.modes],
+        "way": way,
+        "start": start,
+        "strength": _strength_shown(way, values.get("strength", "")),
+        "modes": [MODES[name] for name in SOLD_MODES if "picture" in MODES[name].needs],
+        "offered": [(each, from_price(each)) for each in cards().values() if mode in each.modes],
         "sizes": sizes,
         "size": size,
         "counts": sorted({n for n in (*COUNTS, count) if n <= way.n_max}),
@@ -135,7 +154,7 @@ def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
 @require_safe
 def quote(request: HttpRequest) -> HttpResponse:
     """The price for the button, and the sizes and numbers that the chosen model has."""
-    context = _composer(person_of(request), {name: request.GET.get(name, "") for name in ("model", "size", "n")})
+    context = _composer(person_of(request), {name: request.GET.get(name, "") for name in PRICED})
     return render(request, "generation/quote.html", context)
 
 
@@ -237,6 +256,23 @@ def statement(request: HttpRequest, case_id: int) -> HttpResponse:
         "generation/statement.html",
         {"letter": letter, "case": case, "medium": medium, "job": subject},
     )
+
+
+def _strength_shown(way: ModeCard, typed: str) -> float:
+    """Where the slider stands: as typed, if it was a number in its span."""
+    if way.strength is None:
+        return 0.0
+    try:
+        number = float(typed[:32])
+    except ValueError:
+        return way.strength.default
+    return number if way.strength.least <= number <= way.strength.most else way.strength.default
+
+
+def _start(person: User, picture: str) -> Medium | None:
+    """The released picture of theirs that an order starts from."""
+    key = _uuid(picture)
+    return Medium.objects.of(person).shown().filter(pk=key).select_related("job").first() if key else None
 
 
 def _own(request: HttpRequest, job_id: UUID) -> Sight:

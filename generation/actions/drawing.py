@@ -1,5 +1,6 @@
 """Draw a claimed batch and hand what came out to the sieve."""
 
+import io
 import logging
 import time
 import uuid
@@ -11,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
+from PIL import Image
 
 from generation import turns
 from generation.actions.jobs import drop_medium, fail
@@ -89,7 +91,7 @@ def begin(batch: Batch, engine: Engine, *, on_hang: Callable[[], None] = lambda:
     media = {
         str(medium.pk): medium
         for medium in Medium.objects.filter(job__in=[job.pk for job in batch.jobs], state=Medium.State.WAITING)
-        .select_related("job")
+        .select_related("job__person")
         .order_by("job_id", "index")
     }
     lease, held = Lease(batch, on_hang), ExitStack()
@@ -136,7 +138,7 @@ def _answering(batch: Batch) -> Iterator[Answer]:
     except LeaseLost:
         answer.is_over = True
         log.info("batch %s is no longer ours; its drawing was stopped", batch.token)
-    except (files.StoreFull, OSError, OperationalError) as error:
+    except (files.StoreFull, files.StoreAway, OSError, OperationalError) as error:
         # Nobody's fault: they wait until it is mended, and this worker stops asking until it is woken again.
         log.error("batch %s is given back: %s: %s", batch.token, type(error).__name__, error)
         _give_back(batch, "the machinery is being mended", counted=False)
@@ -155,11 +157,43 @@ def _draw_in_parts(engine: Engine, card: ModelCard, media: list[Medium], on_step
     at_once = card.modes[media[0].job.mode].max_batch if media else 1
     for start in range(0, len(media), at_once):
         part = media[start : start + at_once]
-        results += engine.draw(card, [_item(card, medium) for medium in part], on_step=on_step)
+        items, missing = [], []
+        for medium in part:
+            picture = _picture(card, medium)
+            if picture is None and medium.job.picture_id is not None:
+                missing.append(NotDrawn(str(medium.pk), "no_input"))
+            else:
+                items.append(_item(card, medium, picture))
+        results += missing
+        results += engine.draw(card, items, on_step=on_step) if items else []
     return results
 
 
-def _item(card: ModelCard, medium: Medium) -> DrawItem:
+def _picture(card: ModelCard, medium: Medium) -> Image.Image | None:
+    """What a medium starts from, at the size it is drawn at; None for nothing, or if it is not there any more.
+
+    The original is read, not the derivative: it has the pixels that the model drew. Raises StoreAway.
+    """
+    job = medium.job
+    found = Medium.objects.of(job.person).shown().filter(pk=job.picture_id).first() if job.picture_id else None
+    if found is None:
+        return None
+    try:
+        data = files.read(files.quarantine(), found.original_key)
+    except files.StoreAway:
+        raise
+    except files.StoreBroken as error:
+        log.error("medium %s cannot be drawn over: %s", found.pk, error)
+        return None
+    if files.digest(data) != found.original_sha256:
+        log.error("%s is not the file that was drawn for medium %s", found.original_key, found.pk)
+        return None
+    size = card.modes[job.mode].native_size((job.width, job.height))
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as file:
+        return file.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def _item(card: ModelCard, medium: Medium, picture: Image.Image | None) -> DrawItem:
     job = medium.job
     width, height = card.modes[job.mode].native_size((job.width, job.height))
     return DrawItem(
@@ -172,6 +206,8 @@ def _item(card: ModelCard, medium: Medium) -> DrawItem:
         steps=job.steps,
         guidance_scale=job.guidance_scale,
         mode=job.mode,
+        strength=job.strength,
+        picture=picture,
     )
 
 
@@ -207,6 +243,7 @@ def _store(job: Job, token: uuid.UUID, results: list[tuple[Medium, Drawn | NotDr
                     "negative_prompt": job.negative_prompt,
                     "model": job.model,
                     "seed": medium.seed,
+                    **({"starts_from": str(job.picture_id), "strength": job.strength} if job.picture_id else {}),
                 },
             )
             Medium.objects.filter(pk=medium.pk, state=Medium.State.WAITING).update(
@@ -231,6 +268,7 @@ SENTENCES = {
     "constant": "the model made an empty picture",
     "undecodable": "the picture was broken",
     "too_large": "it does not fit into the memory of the machine",
+    "no_input": "the picture that it starts from is not there any more",
     "error": "the engine failed on it",
     "cancelled": "it was cancelled",
 }

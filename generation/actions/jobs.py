@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from accounts.models import User
 from billing import ledger
 from billing.sale.plans import Limits, limits_of, plan_of
 from generation.models import Job, JobHistory, Medium, RefusedAttempt
-from generation.offer import Order, new_seed
+from generation.offer import BadOrder, Order, new_seed
 from generation.turns import line_up, lock_turn, weigh
 from journal import idempotency, outbox
 from journal.events import announce
@@ -109,6 +110,7 @@ def submit(
             raise _refused_before(RefusedAttempt.objects.get(pk=made), order)
         if made:
             return Job.objects.of(person).get(pk=made)
+        order = _completed(person, order)
         refusal = _refusal(order)
         if refusal is not None:
             _allow_attempt(person)
@@ -138,6 +140,19 @@ def _outcome_before(person: User, route: str, key: str | None, digest: str, is_r
         )
     idempotency.queue_behind_same(person_id=person.pk, route=route, digest=digest)
     return None
+
+
+def _completed(person: User, order: Order) -> Order:
+    """The order with the words of the picture that it starts from, where it has none of its own.
+
+    Raises BadOrder where that is no released picture of the person's.
+    """
+    if order.picture is None:
+        return order
+    found = Medium.objects.of(person).shown().filter(pk=order.picture).select_related("job").first()
+    if found is None:
+        raise BadOrder("picture", "You have no released picture with this id. Choose one from your gallery.")
+    return order if order.prompt else replace(order, prompt=found.job.prompt)
 
 
 def _refused_before(attempt: RefusedAttempt, order: Order) -> PromptRefused:
@@ -201,6 +216,9 @@ def _make(person: User, order: Order) -> Job:
     job = Job.objects.create(
         person=person,
         model=order.card.name,
+        mode=order.way.mode.name,
+        picture_id=order.picture,
+        strength=order.strength,
         prompt=order.prompt,
         negative_prompt=order.negative_prompt,
         width=order.width,

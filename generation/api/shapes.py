@@ -29,8 +29,10 @@ class OrderIn(Schema, extra="forbid"):
     steps: Any = _said("integer", "Denoising steps; the model's default when left out.", minimum=1)
     guidance_scale: Any = _said("number", "How closely the words are followed; the model's default when left out.")
     seed: Any = _said("integer", "The same words and seed give the same picture.", minimum=0)
-
     priority: Any = _said("string", "`normal`, or `low` to wait behind your other jobs.")
+    mode: Any = _said("string", "`text_to_image`, or `image_to_image` and `variation`, which start from a picture.")
+    picture: Any = _said("string", "The id of a released picture of yours to start from.")
+    strength: Any = _said("number", "How far it may leave that picture, 0 to 1; the model's default when left out.")
 
     def order_fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OrderIn.model_fields}
@@ -71,6 +73,7 @@ SUBMIT_ERRORS = READ_ERRORS | {402, 403, 409, 413, 415, 422, 429, 500, 503, 504}
 class MediumOut(Schema):
     """One picture of a job. `url` is there only once it is released, and ends after five minutes."""
 
+    id: str
     index: int
     state: str
     seed: int
@@ -87,8 +90,10 @@ class JobOut(Schema):
     id: str
     object: str = "job"
     state: str
+    mode: str
     model: str
     prompt: str
+    picture: str | None = None
     size: str
     n: int
     price: int
@@ -105,7 +110,7 @@ class JobOut(Schema):
 def medium_out(medium: Medium) -> MediumOut:
     """A medium, with an address only if it is released."""
     word = medium.word
-    out = MediumOut(index=medium.index, state=word, seed=medium.seed)
+    out = MediumOut(id=str(medium.pk), index=medium.index, state=word, seed=medium.seed)
     if word == "released":
         out.url = settings.BASE_URL + signed_path(medium)
     elif word in {"refused", "withdrawn", "in_review"} and medium.case is not None:
@@ -129,8 +134,10 @@ def job_out(job: Job, media: Sequence[Medium] | None = None, *, place: bool = Tr
     return JobOut(
         id=str(job.pk),
         state=job.state,
+        mode=job.mode,
         model=job.model,
         prompt=job.prompt,
+        picture=str(job.picture_id) if job.picture_id else None,
         size=f"{job.width}x{job.height}",
         n=job.n,
         price=job.price,

@@ -95,6 +95,9 @@ def _pixels(item: DrawItem) -> NDArray[np.floating]:
     field = Image.fromarray(chance.integers(0, 256, (5, 5, 3), dtype=np.uint8))
     spread = field.resize((item.width, item.height), Image.Resampling.BICUBIC)
     pixels: NDArray[np.floating] = np.asarray(spread, dtype=np.float64) / 255
+    if item.picture is not None:
+        share = 1.0 if item.strength is None else item.strength
+        pixels = share * pixels + (1 - share) * np.asarray(item.picture.convert("RGB"), dtype=np.float64) / 255
     for verdict in _words("verdict", item):
         pixels[:MARK_SIDE, :MARK_SIDE] = np.array(MARKS[verdict]) / 255
     if "nan" in faults:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # raises stops the draw.
 OnStep = Callable[[int, int], Collection[str]]
 
-WhyNot = Literal["cancelled", "not_finite", "constant", "undecodable", "too_large", "error"]
+WhyNot = Literal["cancelled", "not_finite", "constant", "undecodable", "too_large", "no_input", "error"]
 
 
 @dataclass(frozen=True)

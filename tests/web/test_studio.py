@@ -291,3 +291,59 @@ def test_a_number_of_five_thousand_digits_gets_a_sentence(alice: Client) -> None
 def test_a_session_cookie_that_cannot_be_one_is_nobodys(client: Client, db: None) -> None:
     client.cookies["sessionid"] = "abcdefgh\x00"
     assert client.get(reverse("studio")).status_code == 302
+
+
+@pytest.fixture
+def picture(people: People, alice: Client) -> Medium:
+    """A released picture of Alice's."""
+    ask(alice, key="the first")
+    path.work()
+    return Medium.objects.shown().get()
+
+
+def test_a_picture_of_ones_own_can_be_varied_or_drawn_over(people: People, alice: Client, picture: Medium) -> None:
+    drawer = text(alice.get(reverse("gallery_medium", args=[picture.pk])))
+    found = re.findall(r'href="([^"]*picture=[^"]*)">(Vary it|Draw over it)', drawer)
+    assert [word for _, word in found] == ["Vary it", "Draw over it"]
+    for (address, _), mode, span in zip(
+        found, ("variation", "image_to_image"), (("0.3", "0.9"), ("0.1", "1.0")), strict=True
+    ):
+        html = text(alice.get(address.replace("&amp;", "&")))
+        assert f'<input type="hidden" name="picture" value="{picture.pk}">' in html
+        assert f'value="{mode}" checked' in html
+        assert f'min="{span[0]}" max="{span[1]}"' in html
+        assert "a red apple on blue</textarea>" in html
+    answer = ask(alice, "a green apple", key="second", picture=str(picture.pk), mode="variation", strength="0.5")
+    assert answer.status_code == 302
+    job = Job.objects.of(people.alice).latest("created_at")
+    assert (job.mode, job.picture_id, job.strength) == ("variation", picture.pk, 0.5)
+    page = text(alice.get(reverse("job", args=[job.pk])))
+    assert reverse("gallery_medium", args=[picture.pk]) in page
+    again = text(alice.get(reverse("studio") + f"?from={job.pk}"))
+    assert f'value="{picture.pk}"' in again
+    assert 'value="0.5"' in again
+
+
+def test_a_change_of_mode_brings_the_span_of_its_strength(alice: Client, picture: Medium) -> None:
+    asked = {"picture": str(picture.pk), "mode": "variation", "strength": "0.1", "n": "2"}
+    html = text(alice.get(reverse("studio_quote"), asked, headers=HTMX))
+    assert 'id="strength-field" hx-swap-oob="true"' in html
+    assert 'min="0.3" max="0.9" step="0.05" value="0.6"' in html
+    assert "strength-field" not in text(alice.get(reverse("studio_quote"), {"n": "2"}, headers=HTMX))
+
+
+def test_somebody_elses_picture_is_not_shown_to_start_from(people: People, picture: Medium) -> None:
+    carol = Client()
+    carol.force_login(people.carol)
+    html = text(carol.get(reverse("studio") + f"?picture={picture.pk}"))
+    assert str(picture.pk) not in html
+    answer = ask(carol, "a pear", key="hers", picture=str(picture.pk), mode="variation")
+    assert answer.status_code == 400
+    assert "You have no released picture with this id" in text(answer)
+    assert "a pear</textarea>" in text(answer)
+    assert not Job.objects.of(people.carol).exists()
+
+
+def test_what_is_no_picture_to_start_from_is_left_out(alice: Client) -> None:
+    for odd in ("x", "../", "0" * 500, ""):
+        assert 'name="picture"' not in text(alice.get(reverse("studio"), {"picture": odd}))
