@@ -1,7 +1,7 @@
 """Measure the house models on combinations that they never saw: `python -m benchmarks.house_models [--out FOLDER]`.
 
 Prints a report in Markdown and, with --out, writes the numbers as JSON and a contact sheet as PNG. The judge of
-shapes is trained apart (`python -m training.run judge`); without its state the shapes are left out.
+shapes was trained apart; where its state is not at hand the shapes are left out.
 """
 
 from __future__ import annotations

@@ -158,8 +158,10 @@ def _draw_in_parts(engine: Engine, card: ModelCard, media: list[Medium], on_step
     for start in range(0, len(media), at_once):
         part = media[start : start + at_once]
         items, missing = [], []
+        one_of_each = {medium.job_id: medium for medium in part}
+        pictures = {job: _picture(card, medium) for job, medium in one_of_each.items()}
         for medium in part:
-            picture = _picture(card, medium)
+            picture = pictures[medium.job_id]
             if picture is None and medium.job.picture_id is not None:
                 missing.append(NotDrawn(str(medium.pk), "no_input"))
             else:

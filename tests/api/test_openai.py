@@ -49,6 +49,21 @@ def test_a_picture_comes_back_whole(client: openai.OpenAI) -> None:
             assert not picture.info.get("parameters")
 
 
+def test_a_released_picture_is_varied_and_drawn_over(client: openai.OpenAI, http: httpx.Client) -> None:
+    first = http.post("/v1/images/generations", json={"prompt": "a red apple on blue"}).json()
+    (medium,) = http.get(f"/v1/jobs/{first['vaglio']['job']}").json()["media"]
+    asked = {"mode": "variation", "picture": medium["id"], "strength": 0.5}
+    answer = client.images.generate(prompt="", n=2, response_format="b64_json", extra_body=asked)
+    assert len(answer.data or []) == 2
+    answer = client.images.generate(prompt="a green pear", extra_body={**asked, "mode": "image_to_image"})
+    job = http.get(f"/v1/jobs/{answer.model_extra['vaglio']['job']}").json()  # type: ignore[index]
+    assert (job["mode"], job["picture"], job["prompt"]) == ("image_to_image", medium["id"], "a green pear")
+    assert http.post("/v1/jobs/quote", json={**asked, "prompt": ""}).json()["price"] == 4
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(prompt="a pear", extra_body={**asked, "picture": job["id"]})
+    assert caught.value.body["param"] == "picture"  # type: ignore[index]
+
+
 def test_an_address_shows_the_picture_and_ends(client: openai.OpenAI) -> None:
     answer = client.images.generate(prompt="a red apple on blue", response_format="url")
     assert answer.data is not None

@@ -205,8 +205,13 @@ def train(world: World, *, minutes: float, steps: int | None = None, folder: Pat
         said = [as_people_say(one.text, rng) for one in captions]
         return contrast(run.model, eyes, pictures(world, scenes, rng), captions, scenes, world.words, said)
 
-    run.train(loss, minutes=minutes, steps=steps, after_save=lambda _: None)
+    run.train(loss, minutes=minutes, steps=steps)
     return run
+
+
+def resumed(folder: Path | None = None) -> Run:
+    """The run as it last was, to be looked at or exported."""
+    return Run("clip", Trained(), rate=0, average=0.99, folder=folder)
 
 
 def export(run: Run, target: str = "house-clip") -> None:

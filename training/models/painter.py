@@ -112,8 +112,8 @@ def build_scheduler() -> Any:
 
 def frozen_words(folder: Path | None = None) -> Any:
     """The text encoder with what the house CLIP has learnt."""
-    run = Run("clip", clip.Trained(), rate=0, average=0.99, folder=folder)
-    learnt = {key.removeprefix("clip."): value for key, value in run.weights().items() if key.startswith("clip.")}
+    weights = clip.resumed(folder).weights()
+    learnt = {key.removeprefix("clip."): value for key, value in weights.items() if key.startswith("clip.")}
     encoder = build_text_encoder().to(device())
     take_words(encoder, learnt)
     return encoder.eval().requires_grad_(False)
@@ -134,8 +134,8 @@ def scaled_vae(world: World, folder: Path | None = None) -> Any:
         rng = np.random.default_rng(23)
         with torch.no_grad(), mixed_precision():
             parts = [
-                vae.encode(autoencoder.pictures(world, rng, 64)).latent_dist.mean.float()
-                for _ in range(SCALE_SAMPLES // 64)
+                vae.encode(autoencoder.pictures(world, rng, autoencoder.BATCH)).latent_dist.mean.float()
+                for _ in range(SCALE_SAMPLES // autoencoder.BATCH)
             ]
         seen = torch.cat(parts)
         mean, std = seen.mean((0, 2, 3)), seen.std((0, 2, 3))
@@ -224,6 +224,11 @@ def train(
 
     run.train(loss, minutes=minutes, steps=steps)
     return run
+
+
+def resumed(folder: Path | None = None) -> Run:
+    """The run as it last was, to be looked at or exported."""
+    return Run("painter", build_unet(), rate=0, average=0.999, folder=folder)
 
 
 def export(run: Run, vae: Any, words: Any, target: str = "house-painter") -> None:
