@@ -64,6 +64,9 @@ def portrait(case: Case) -> list[Fact]:
             Fact("Seed", str(evidence.get("seed", ""))),
             Fact("Original", str(evidence.get("original_sha256", ""))[:16]),
         ]
+        if evidence.get("starts_from"):
+            which, strength = evidence["starts_from"][:8], evidence["strength"]
+            facts.append(Fact("Starts from", f"a released picture of theirs, {which}, at a strength of {strength:g}"))
     if case.derivative_sha256:
         facts.append(Fact("For release", case.derivative_sha256[:16]))
         facts.append(Fact("They differ by", f"{case.derivative_distance} of 64 bits"))

@@ -15,6 +15,7 @@ from generation.offer import BadOrder, check
 from journal import files
 from journal.transactions import step
 from moderation.actions import withdraw
+from moderation.evidence import portrait
 from tests import path
 from tests.invariants import assert_nothing_lost
 from tests.people import People, cast
@@ -61,6 +62,15 @@ def test_a_variation_without_words_takes_those_of_its_picture(people: People, pi
     assert job.prompt == "a red apple on blue"
     path.work()
     assert Medium.objects.shown().filter(job=job).exists()
+
+
+def test_a_moderator_is_told_what_a_held_picture_starts_from(people: People, picture: Medium) -> None:
+    job = start(people, picture, prompt="verdict:review a doubtful pear", strength=0.5)
+    path.work()
+    case = Medium.objects.select_related("case").get(job=job).case
+    assert case is not None
+    facts = {fact.name: fact.value for fact in portrait(case)}
+    assert facts["Starts from"] == f"a released picture of theirs, {str(picture.pk)[:8]}, at a strength of 0.5"
 
 
 def test_words_of_ones_own_are_sieved_as_ever(people: People, picture: Medium) -> None:
