@@ -112,6 +112,35 @@ def test_the_loss_falls_where_pictures_and_words_are_few(world: World, eyes: cli
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_a_whole_batch_is_learnt_from(
+    world: World,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clip, "compiled", lambda module: module)
+    monkeypatch.setattr(clip, "BATCH", 12)
+    monkeypatch.setattr(clip, "RECOLOURED", 4)
+    run = clip.train(world, minutes=5, steps=2, folder=tmp_path)
+    assert run.step == 2
+    again = clip.resumed(tmp_path)
+    assert again.step == 2
+    assert all(torch.isfinite(value).all() for value in again.weights().values())
+
+
+def test_other_colours_leave_the_shapes(world: World) -> None:  # noqa: F811
+    rng = np.random.default_rng(7)
+    seen = clip.pictures(world, [world.sample(rng) for _ in range(8)], rng)
+    other = clip.recoloured(seen, rng)
+    assert other.shape == seen.shape
+    assert float(other.min()) >= 0
+    assert float(other.max()) <= 1
+    for before, after in zip(seen, other, strict=True):
+        # Where neighbours differ they still do, in whatever colours.
+        steps = [(picture[:, :, 1:] - picture[:, :, :-1]).abs().amax(0).flatten() for picture in (before, after)]
+        assert np.corrcoef(*(step.numpy() for step in steps))[0, 1] > 0.5
+    assert (seen - other).abs().mean() > 0.1
+
+
 def test_the_painter_reads_as_the_clip_does(eyes: clip.Trained) -> None:
     encoder = painter.build_text_encoder().eval()
     painter.take_words(encoder, {key.removeprefix("clip."): value for key, value in eyes.state_dict().items()})

@@ -26,6 +26,9 @@ from training.world.scenes import Drawn, Scene, World
 
 SIDE = 96
 BATCH = 96
+# So many of a batch are shown in colours that say nothing, and asked for the names of their things only. Without them
+# a thing is known by the colours that it was seen in: 42 % named right of those, 20 % in a colour that was held out.
+RECOLOURED = 32
 MEAN, STD = (0.5, 0.5, 0.5), (0.35, 0.35, 0.35)
 LAYERS, WIDTH = 3, 128
 
@@ -132,6 +135,18 @@ def pictures(world: World, scenes: Sequence[Scene], rng: np.random.Generator, *,
     return soft[torch.from_numpy(np.argsort(shuffled)).to(soft.device)]
 
 
+def recoloured(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """The same shapes in other colours: channels change places, some are turned round, a fifth is grey."""
+    out = pictures.clone()
+    for index in range(len(out)):
+        shown = out[index, torch.from_numpy(rng.permutation(3)).to(out.device)]
+        for channel in range(3):
+            if rng.random() < 0.3:
+                shown[channel] = 1 - shown[channel]
+        out[index] = shown.mean(0, keepdim=True) if rng.random() < 0.2 else shown
+    return out
+
+
 def foil(scene: Scene, world: World, rng: np.random.Generator) -> Scene | None:
     """A scene that differs in what words alone must tell: who is where, whose colour it is, how many there are."""
     if scene.second is None:
@@ -169,15 +184,16 @@ def contrast(
 
     Colours are far easier than shapes: without the names the captions are told apart by colour alone and the things
     are not learnt. The names are told both against each other and, for pictures of several things, each by itself.
-    `eyes` is the model's picture tower, compiled or not.
+    `eyes` is the model's picture tower, compiled or not. Of a whole batch the last RECOLOURED are asked for names only.
     """
     with mixed_precision(), sdpa_kernel(SDPBackend.MATH):
         pictures = F.normalize(eyes(normal(seen)).float(), dim=-1)
         texts = read(model.clip, said)
         named = read(model.clip, [article(word) for word in words])
     scale = model.clip.logit_scale.exp().clamp(max=100)
-    true = truths(captions, scenes)
-    logits = (scale * pictures @ texts.float().T).masked_fill(true.isnan(), -1e4)
+    plain = len(seen) - RECOLOURED if len(seen) > RECOLOURED else len(seen)
+    true = truths(captions, scenes[:plain])
+    logits = (scale * pictures[:plain] @ texts.float().T).masked_fill(true.isnan(), -1e4)
     true = true.nan_to_num()
     answered = true.sum(0) > 0
     by_picture = -(true / true.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
@@ -200,10 +216,13 @@ def train(world: World, *, minutes: float, steps: int | None = None, folder: Pat
     def loss(step: int) -> torch.Tensor:
         rng = np.random.default_rng((21, step))
         scenes = [world.sample(rng) for _ in range(BATCH)]
-        foils = [other for scene in scenes[: BATCH // 2] if (other := foil(scene, world, rng))]
-        captions = [caption(one, rng, full=0.6) for one in [*scenes, *foils]]
+        plain = scenes[: BATCH - RECOLOURED]
+        foils = [other for scene in plain if (other := foil(scene, world, rng))]
+        captions = [caption(one, rng, full=0.6) for one in [*plain, *foils]]
         said = [as_people_say(one.text, rng) for one in captions]
-        return contrast(run.model, eyes, pictures(world, scenes, rng), captions, scenes, world.words, said)
+        seen = pictures(world, scenes, rng)
+        seen = torch.cat([seen[: len(plain)], recoloured(seen[len(plain) :], rng)])
+        return contrast(run.model, eyes, seen, captions, scenes, world.words, said)
 
     run.train(loss, minutes=minutes, steps=steps)
     return run
