@@ -76,7 +76,7 @@ def test_the_web_process_loads_neither_torch_nor_onnxruntime(fresh_database: str
 import sys, config.asgi
 from django.urls import get_resolver
 get_resolver().url_patterns
-heavy = {"torch", "onnxruntime", "diffusers", "open_clip", "transformers", "numpy", "PIL"} & set(sys.modules)
+heavy = {"torch", "onnxruntime", "diffusers", "open_clip", "transformers", "numpy", "PIL", "av"} & set(sys.modules)
 sys.exit(", ".join(sorted(heavy)) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)

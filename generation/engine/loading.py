@@ -45,7 +45,7 @@ class Resident:
         # On a CPU without native half precision everything is computed in single.
         self.dtype = getattr(torch, card.dtype) if device != "cpu" else torch.float32
         self._made: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
-        self._schedulers: dict[int, Any] = {}
+        self._compiled: set[int] = set()
         try:
             self._base = self._load_base()
         except LOADING_ERRORS as error:
@@ -145,7 +145,10 @@ class Resident:
             pipeline.to(self.device)
         if tuning.compile:
             for part in networks:
-                part.compile_repeated_blocks()
+                # Once, however many modes share it: each time would compile all anew.
+                if id(part) not in self._compiled:
+                    self._compiled.add(id(part))
+                    part.compile_repeated_blocks()
 
 
 def _plain(decoded: torch.Tensor) -> torch.Tensor:
