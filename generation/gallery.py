@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from generation.models import Job, Medium, MediumQuerySet
-from generation.offer import catalogue
+from generation.offer import catalogue, sold_modes
 
 PER_PAGE = 60
 
@@ -85,6 +85,7 @@ def _drawer(person: User, opened: Medium) -> dict[str, object]:
     earlier = Q(job__created_at__gt=at) | Q(job__created_at=at, job_id__lt=job) | Q(job_id=job, index__lt=index)
     return {
         "opened": opened,
+        "modes": sold_modes(),
         "model": catalogue().get(opened.job.model),
         "next": _shown(person).filter(later).first(),
         "previous": _shown(person).filter(earlier).reverse().first(),

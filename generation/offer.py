@@ -24,8 +24,8 @@ class BadOrder(Exception):
 
 
 TEXT_TO_IMAGE = "text_to_image"
-# What is sold so far; the engine draws more.
-SOLD_MODES = (TEXT_TO_IMAGE, "variation", "image_to_image")
+# What studio and API know how to ask for; the engine draws more.
+ASKED_MODES = (TEXT_TO_IMAGE, "variation", "image_to_image")
 
 
 @lru_cache
@@ -38,19 +38,28 @@ def catalogue() -> dict[str, ModelCard]:
 def cards() -> dict[str, ModelCard]:
     """What is sold here, in the operator's order: the models named by VAGLIO_MODELS, or those that need no fetching.
 
-    Raises ImproperlyConfigured for a name that the catalogue does not have.
+    Raises ImproperlyConfigured for a name that the catalogue does not have, and where nothing draws from words: the
+    studio begins with that.
     """
     known = catalogue()
     if unknown := sorted(set(settings.MODELS) - set(known)):
         raise ImproperlyConfigured(f"VAGLIO_MODELS names {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
     names = settings.MODELS or [name for name, card in known.items() if not card.sources]
+    if not any(TEXT_TO_IMAGE in known[name].modes for name in names):
+        raise ImproperlyConfigured(f"None of {', '.join(names) or 'no model'} draws from words. Sell one that does.")
     return {name: known[name] for name in names}
 
 
+@lru_cache
+def sold_modes() -> tuple[str, ...]:
+    """The modes that can be asked for: those that some model of what is sold does."""
+    return tuple(mode for mode in ASKED_MODES if any(mode in card.modes for card in cards().values()))
+
+
 def default_card(mode: str = TEXT_TO_IMAGE) -> ModelCard:
-    """The card that is drawn with when none is named: the first that is sold and does it, or else the first."""
-    known = list(cards().values())
-    return next((card for card in known if mode in card.modes), known[0])
+    """The card that is drawn with when none is named: the first of what is sold that does the mode, one of
+    `sold_modes`."""
+    return next(card for card in cards().values() if mode in card.modes)
 
 
 def from_price(card: ModelCard) -> int:
@@ -173,8 +182,8 @@ def check(
 def _mode(value: object) -> str:
     if value in (None, ""):
         return TEXT_TO_IMAGE
-    if not isinstance(value, str) or value not in SOLD_MODES:
-        raise BadOrder("mode", f"mode is one of {', '.join(SOLD_MODES)}, not {str(value)[:32]!r}.")
+    if not isinstance(value, str) or value not in sold_modes():
+        raise BadOrder("mode", f"mode is one of {', '.join(sold_modes())}, not {str(value)[:32]!r}.")
     return value
 
 

@@ -20,7 +20,6 @@ from generation.models import Job, Medium
 from generation.offer import (
     LARGEST_SEED,
     LONGEST_PROMPT,
-    SOLD_MODES,
     TEXT_TO_IMAGE,
     BadOrder,
     cards,
@@ -28,6 +27,7 @@ from generation.offer import (
     check,
     default_card,
     from_price,
+    sold_modes,
     unit_price,
 )
 from generation.sight import Sight, sights
@@ -90,7 +90,7 @@ def studio(request: HttpRequest) -> HttpResponse:
             "strength": f"{old.strength:g}" if old.strength is not None else "",
         }
     if found := _start(person_of(request), request.GET.get("picture", "")):
-        mode = "variation" if request.GET.get("mode") == "variation" else "image_to_image"
+        mode = request.GET.get("mode") or "image_to_image"
         values = {"prompt": found.job.prompt, "mode": mode, "picture": str(found.pk)}
     return _studio(request, values)
 
@@ -118,7 +118,7 @@ def _studio(request: HttpRequest, values: Mapping[str, str], *, error: Exception
 def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     """What the composer needs to be drawn: values as they were typed, and the choices of the chosen model."""
     start = _start(person, values.get("picture", ""))
-    mode = values.get("mode", "") if start and values.get("mode") in SOLD_MODES else TEXT_TO_IMAGE
+    mode = values.get("mode", "") if start and values.get("mode") in sold_modes() else TEXT_TO_IMAGE
     card = cards().get(values.get("model", ""), default_card(mode))
     if mode not in card.modes:
         card = default_card(mode)
@@ -133,9 +133,9 @@ def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
         "values": values,
         "card": card,
         "way": way,
-        "start": start,
+        "start": start if way.mode.needs else None,
         "strength": _strength_shown(way, values.get("strength", "")),
-        "modes": [MODES[name] for name in SOLD_MODES if "picture" in MODES[name].needs],
+        "modes": [MODES[name] for name in sold_modes() if "picture" in MODES[name].needs],
         "offered": [(each, from_price(each)) for each in cards().values() if mode in each.modes],
         "sizes": sizes,
         "size": size,

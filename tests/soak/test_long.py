@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from generation import offer
 from generation.actions import jobs
 from generation.models import Job
 from tests import path, places
@@ -16,6 +15,7 @@ from tests.invariants import assert_nothing_lost
 from tests.path import until
 from tests.people import cast
 from tests.processes import Platform
+from tests.shelf import read_anew
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KILLS = 60
@@ -26,9 +26,9 @@ VICTIMS = ("draw", "screen", "relay", "sweep", "web")
 def catalogue(settings: Any) -> Iterator[None]:
     """The orders of these tests are for the house model."""
     settings.CATALOGUE = ROOT / "generation" / "catalogue"
-    offer.cards.cache_clear()
+    read_anew()
     yield
-    offer.cards.cache_clear()
+    read_anew()
 
 
 @pytest.fixture

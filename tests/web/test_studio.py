@@ -1,18 +1,22 @@
 """The studio as a browser without scripts and as htmx sees it; and that nobody sees what is another's."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.urls import reverse
 
+from generation import offer
 from generation.actions import jobs as verbs
 from generation.models import Job, Medium
 from journal import files
 from tests import path
 from tests.people import People
+from tests.shelf import read_anew
 
 HTMX = {"HX-Request": "true"}
 
@@ -347,3 +351,47 @@ def test_somebody_elses_picture_is_not_shown_to_start_from(people: People, pictu
 def test_what_is_no_picture_to_start_from_is_left_out(alice: Client) -> None:
     for odd in ("x", "../", "0" * 500, ""):
         assert 'name="picture"' not in text(alice.get(reverse("studio"), {"picture": odd}))
+
+
+@pytest.fixture
+def words_only(tmp_path: Path, settings: Any) -> Iterator[None]:
+    """A house that sells pictures from words, and nothing that starts from one."""
+    text = (Path(settings.CATALOGUE) / "fake.toml").read_text()
+    (tmp_path / "fake.toml").write_text(text.partition("[modes.image_to_image]")[0])
+    settings.CATALOGUE = tmp_path
+    read_anew()
+    yield
+    read_anew()
+
+
+def test_what_no_model_does_is_not_offered(people: People, alice: Client, picture: Medium, words_only: None) -> None:
+    drawer = text(alice.get(reverse("gallery_medium", args=[picture.pk])))
+    assert "Keep a copy" in drawer
+    assert "Vary it" not in drawer
+    assert "Draw over it" not in drawer
+    html = text(alice.get(reverse("studio") + f"?picture={picture.pk}&mode=variation"))
+    assert 'name="picture"' not in html
+    answer = ask(alice, "a pear", key="other", picture=str(picture.pk), mode="variation")
+    assert answer.status_code == 400
+    assert "mode is one of text_to_image, not" in text(answer)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["fake", "nothing"], "VAGLIO_MODELS names nothing; known are fake."),
+        (["fake"], "None of fake draws from words"),
+    ],
+)
+def test_a_house_that_sells_what_is_not_there_does_not_start(
+    tmp_path: Path, settings: Any, names: list[str], said: str
+) -> None:
+    text = (Path(settings.CATALOGUE) / "fake.toml").read_text()
+    (tmp_path / "fake.toml").write_text(text.replace('[modes.text_to_image]\npipeline = "fake"\n', ""))
+    settings.CATALOGUE, settings.MODELS = tmp_path, names
+    read_anew()
+    try:
+        with pytest.raises(ImproperlyConfigured, match=said):
+            offer.cards()
+    finally:
+        read_anew()
