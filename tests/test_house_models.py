@@ -172,6 +172,19 @@ def test_latents_have_unit_scale_and_decode_as_before(
         assert torch.allclose(scaled.decode(latents[:3]).sample, before, atol=1e-2)
 
 
+def test_pieces_are_parts_of_their_pictures_and_mostly_of_the_middle() -> None:
+    rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    whole = torch.stack([rows, columns, rows * 128 + columns]).repeat(200, 1, 1, 1)
+    cut = autoencoder.pieces(whole, np.random.default_rng(8))
+    assert cut.shape == (200, 3, autoencoder.PIECE, autoencoder.PIECE)
+    assert torch.equal(cut[:, 2], cut[:, 0] * 128 + cut[:, 1])
+    corners = cut[:, :2, 0, 0]
+    assert float(corners.min()) >= 0
+    assert float(corners.max()) <= 128 - autoencoder.PIECE
+    assert len(torch.unique(corners)) > 30
+    assert (corners - 32).abs().mean() < 20
+
+
 def test_noise_and_velocity_give_the_picture_back() -> None:
     noises = painter.Noise()
     clean, noise = torch.randn(64, 16, 8, 8), torch.randn(64, 16, 8, 8)
