@@ -11,15 +11,20 @@ from billing.causes import Explanation, Matter, ModelWork, Outline
 from generation.models import Job, JobHistory, Medium
 
 WORDS = {
-    "released": "A picture was released",
-    "refused": "A picture was refused",
-    "withdrawn": "A picture was withdrawn",
-    "failed": "A picture could not be drawn",
-    "cancelled": "A picture was cancelled",
-    "screening": "A picture is being looked at",
-    "in_review": "A picture is held for a person",
-    "waiting": "A picture waits to be drawn",
+    "released": "A {noun} was released",
+    "refused": "A {noun} was refused",
+    "withdrawn": "A {noun} was withdrawn",
+    "failed": "A {noun} could not be drawn",
+    "cancelled": "A {noun} was cancelled",
+    "screening": "A {noun} is being looked at",
+    "in_review": "A {noun} is held for a person",
+    "waiting": "A {noun} waits to be drawn",
 }
+
+
+def _said(medium: Medium) -> str:
+    """What became of it."""
+    return WORDS.get(medium.word, "A {noun}").format(noun=medium.job.noun)
 
 
 class JobCause:
@@ -30,11 +35,12 @@ class JobCause:
         keys = [cause.removeprefix("medium:") for cause in causes if cause.startswith("medium:")]
         explained = {}
         for medium in Medium.objects.filter(pk__in=keys).select_related("job", "case"):
-            prompt = medium.job.prompt if len(medium.job.prompt) <= 60 else medium.job.prompt[:57] + "…"
+            title = medium.job.title if len(medium.job.title) <= 60 else medium.job.title[:57] + "…"
+            picture = "poster" if medium.job.is_film else "medium"
             explained[medium.cause] = Explanation(
-                sentence=f"{WORDS.get(medium.word, 'A picture')}: “{prompt}”",
+                sentence=f"{_said(medium)}: “{title}”",
                 url=reverse("job", args=[medium.job_id]),
-                picture_url=reverse("medium", args=[medium.pk]) if medium.is_shown else None,
+                picture_url=reverse(picture, args=[medium.pk]) if medium.is_shown else None,
             )
         return explained
 
@@ -44,8 +50,7 @@ class JobCause:
         media = Medium.objects.filter(pk__in=keys).select_related("job", "case")
         return {
             medium.cause: Outline(
-                sentence=f"{WORDS.get(medium.word, 'A picture')}, {medium.index + 1} of {medium.job.n} by "
-                f"{medium.job.model}",
+                sentence=f"{_said(medium)}, {medium.index + 1} of {medium.job.n} by {medium.job.model}",
                 matter=str(medium.job_id),
             )
             for medium in media.defer("job__prompt", "job__negative_prompt", "case__evidence")

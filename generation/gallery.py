@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
+from generation.engine import MODES
 from generation.models import Job, Medium, MediumQuerySet
 from generation.offer import catalogue, sold_modes
 
@@ -85,7 +86,7 @@ def _drawer(person: User, opened: Medium) -> dict[str, object]:
     earlier = Q(job__created_at__gt=at) | Q(job__created_at=at, job_id__lt=job) | Q(job_id=job, index__lt=index)
     return {
         "opened": opened,
-        "modes": sold_modes(),
+        "go_on": [MODES[name] for name in sold_modes() if opened.job.noun in MODES[name].needs[:1]],
         "model": catalogue().get(opened.job.model),
         "next": _shown(person).filter(later).first(),
         "previous": _shown(person).filter(earlier).reverse().first(),

@@ -11,10 +11,11 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import User
+from generation.engine import MODES
 from journal.events import announce
 from journal.models import AppendOnly, append_only
 from journal.transactions import require_transaction
-from moderation.models import Case
+from moderation.models import Case, Upload
 
 # Every legal arrow of a job, once. A trigger refuses any other.
 JOB_ARROWS = [
@@ -84,8 +85,7 @@ class Job(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.CHECKING)
     mode = models.CharField(max_length=32, default="text_to_image")
     model = models.CharField(max_length=64)
-    # The person's own released picture that it starts from, and how far it may leave it: 0 to 1.
-    picture = models.ForeignKey("Medium", on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    # How far it may leave what went in: 0 to 1.
     strength = models.FloatField(null=True)
     prompt = models.TextField()
     negative_prompt = models.TextField(blank=True, default="")
@@ -93,6 +93,9 @@ class Job(models.Model):
     height = models.PositiveIntegerField()
     steps = models.PositiveSmallIntegerField()
     guidance_scale = models.FloatField()
+    # Of a film; a picture is one frame, at 0 frames a second.
+    frames = models.PositiveSmallIntegerField(default=1, db_default=1)
+    fps = models.PositiveSmallIntegerField(default=0, db_default=0)
     n = models.PositiveSmallIntegerField()
     # Credits for one medium, and for all.
     unit_price = models.PositiveIntegerField()
@@ -153,10 +156,12 @@ class Job(models.Model):
                 name="job_lease_only_while_running",
             ),
             models.CheckConstraint(condition=Q(priority__in=[0, 1]), name="job_priority_only_downwards"),
+            models.CheckConstraint(condition=Q(mode__in=list(MODES)), name="job_mode_known"),
             models.CheckConstraint(
-                condition=Q(mode="text_to_image", picture__isnull=True, strength__isnull=True)
-                | Q(mode__in=["image_to_image", "variation"], picture__isnull=False, strength__gte=0, strength__lte=1),
-                name="job_mode_has_its_inputs",
+                condition=Q(strength__isnull=True) | Q(strength__gte=0, strength__lte=1), name="job_strength_is_a_share"
+            ),
+            models.CheckConstraint(
+                condition=Q(fps=0, frames=1) | Q(fps__gte=1, frames__gte=1), name="job_picture_is_one_frame"
             ),
             models.CheckConstraint(condition=Q(n__gte=1) & Q(price=F("n") * F("unit_price")), name="job_price_is_n"),
         ]
@@ -200,6 +205,26 @@ class Job(models.Model):
         for name, value in fields.items():
             setattr(self, name, value)
         return True
+
+    @property
+    def is_film(self) -> bool:
+        """Its media are films."""
+        return self.fps > 0
+
+    @property
+    def noun(self) -> str:
+        """What one of its media is called."""
+        return "film" if self.is_film else "picture"
+
+    @property
+    def seconds(self) -> float:
+        """How long a film of it lasts."""
+        return self.frames / self.fps if self.fps else 0.0
+
+    @property
+    def title(self) -> str:
+        """Its words, or, where it has none, what it does."""
+        return self.prompt or MODES[self.mode].title
 
     def prompt_policy(self) -> str:
         """The policy that its prompt's case names, or nothing."""
@@ -343,6 +368,37 @@ class Turn(models.Model):
                 condition=Q(next_job__isnull=False, frozen=False),
             ),
         ]
+
+
+class Input(models.Model):
+    """What goes into a job beside its words: a released medium of the person's own, or an upload."""
+
+    class Role(models.TextChoices):
+        PICTURE = "picture", "picture"  # to change, vary or set in motion
+        MASK = "mask", "mask"  # white where it is drawn anew
+        CONTROL = "control", "outline"  # a sketch or a painted map
+        LAST = "last", "last picture"  # what a film ends with
+        FILM = "film", "film"
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="inputs")
+    role = models.CharField(max_length=8, choices=Role.choices)
+    medium = models.ForeignKey(Medium, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    upload = models.ForeignKey(Upload, on_delete=models.PROTECT, null=True, related_name="inputs")
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["job", "role"], name="input_one_per_role"),
+            models.CheckConstraint(
+                condition=Q(role__in=["picture", "mask", "control", "last", "film"]), name="input_role_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(medium__isnull=True, upload__isnull=False) | Q(medium__isnull=False, upload__isnull=True),
+                name="input_is_one_thing",
+            ),
+        ]
+        triggers: ClassVar = append_only()
 
 
 class RefusedAttempt(AppendOnly):

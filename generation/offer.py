@@ -2,7 +2,8 @@
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,8 +25,8 @@ class BadOrder(Exception):
 
 
 TEXT_TO_IMAGE = "text_to_image"
-# What studio and API know how to ask for; the engine draws more.
-ASKED_MODES = (TEXT_TO_IMAGE, "variation", "image_to_image")
+# What may go in beside the words, in the order in which it is asked for.
+INPUTS = ("picture", "mask", "control", "last", "film")
 
 
 @lru_cache
@@ -53,7 +54,7 @@ def cards() -> dict[str, ModelCard]:
 @lru_cache
 def sold_modes() -> tuple[str, ...]:
     """The modes that can be asked for: those that some model of what is sold does."""
-    return tuple(mode for mode in ASKED_MODES if any(mode in card.modes for card in cards().values()))
+    return tuple(mode for mode in MODES if any(mode in card.modes for card in cards().values()))
 
 
 def default_card(mode: str = TEXT_TO_IMAGE) -> ModelCard:
@@ -64,12 +65,17 @@ def default_card(mode: str = TEXT_TO_IMAGE) -> ModelCard:
 
 def from_price(card: ModelCard) -> int:
     """Credits for one medium as the card has it when nobody chooses."""
-    return unit_price(card.first, card.first.release_sizes[0], card.first.steps.default)
+    return price_of(card.first)
 
 
-def unit_price(way: ModeCard, released: tuple[int, int], steps: int) -> int:
+def price_of(way: ModeCard) -> int:
+    """Credits for one medium drawn in this way, when nobody chooses."""
+    return unit_price(way, way.release_sizes[0], way.steps.default)
+
+
+def unit_price(way: ModeCard, released: tuple[int, int], steps: int, frames: int | None = None) -> int:
     """Credits for one medium that is released at this size, by the card's formula."""
-    return way.price.credits(way.native_size(released), steps, frames=way.frames[0], fps=way.fps)
+    return way.price.credits(way.native_size(released), steps, frames=frames or way.frames[0], fps=way.fps)
 
 
 @dataclass(frozen=True)
@@ -91,14 +97,22 @@ class Order:
     seed: int | None
     # 0, or 1 for one that waits behind the person's other jobs.
     priority: int = 0
-    # The medium that it starts from, and how far it may leave it.
-    picture: uuid.UUID | None = None
+    # What goes in beside the words: by its role the id of a released medium, or of an upload, of the person's own.
+    inputs: Mapping[str, uuid.UUID] = field(default_factory=dict)
+    # How far it may leave what went in.
     strength: float | None = None
+    # Of a film; a picture is one frame.
+    frames: int = 1
+
+    @property
+    def fps(self) -> int:
+        """Frames a second; 0 for a picture."""
+        return self.way.fps if self.way.mode.is_film else 0
 
     @property
     def unit_price(self) -> int:
         """Credits for one medium, by the card's formula."""
-        return unit_price(self.way, (self.width, self.height), self.steps)
+        return unit_price(self.way, (self.width, self.height), self.steps, self.frames)
 
     @property
     def price(self) -> int:
@@ -109,7 +123,8 @@ class Order:
     def batch_key(self) -> str:
         """Orders of one key can be drawn in one batch."""
         key = f"{self.card.name}|{self.way.mode.name}|{self.width}x{self.height}|{self.steps}|{self.guidance_scale:g}"
-        return key if self.strength is None else f"{key}|{self.strength:g}"
+        strength = "" if self.strength is None else f"|{self.strength:g}"
+        return f"{key}{strength}{f'|{self.frames}' if self.fps else ''}"
 
     def fields(self) -> dict[str, Any]:
         """The parsed fields, for the digest of an idempotent call."""
@@ -124,8 +139,9 @@ class Order:
             "guidance_scale": self.guidance_scale,
             "seed": self.seed,
             "priority": self.priority,
-            "picture": str(self.picture) if self.picture else None,
+            "inputs": {role: str(key) for role, key in self.inputs.items()},
             "strength": self.strength,
+            "frames": self.frames,
         }
 
 
@@ -142,12 +158,18 @@ def check(
     priority: object = None,
     mode: object = None,
     picture: object = None,
+    mask: object = None,
+    control: object = None,
+    last: object = None,
+    film: object = None,
     strength: object = None,
+    frames: object = None,
 ) -> Order:
     """Turn what somebody sent into an Order. Raises BadOrder naming the first field that is wrong.
 
-    Whose picture it starts from is asked when it is submitted.
+    Whose the pictures and films are that it starts from is asked when it is submitted.
     """
+    inputs = {"picture": picture, "mask": mask, "control": control, "last": last, "film": film}
     known = cards()
     wanted = _mode(mode)
     name = model if model not in (None, "") else default_card(wanted).name
@@ -174,8 +196,9 @@ def check(
         ),
         seed=None if seed in (None, "") else _whole("seed", seed, 0, LARGEST_SEED),
         priority=_priority(priority),
-        picture=_picture(way, picture),
+        inputs=_inputs(way, inputs),
         strength=_strength(way, strength),
+        frames=_frames(card, way, frames),
     )
 
 
@@ -187,21 +210,48 @@ def _mode(value: object) -> str:
     return value
 
 
-def _picture(way: ModeCard, value: object) -> uuid.UUID | None:
-    if "picture" not in way.mode.needs:
-        if value not in (None, ""):
-            raise BadOrder("picture", f"{way.mode.name} starts from words alone. Leave the picture out.")
-        return None
-    try:
-        return uuid.UUID(str(value)[:64])
-    except ValueError:
-        raise BadOrder("picture", "Name the picture to start from: the id of a released picture of yours.") from None
+MISSING = {
+    "picture": "Choose the picture to start from: one that you bring, or a released one of yours.",
+    "mask": "Mark the part of the picture that is to be drawn anew.",
+    "control": "Draw a sketch, or paint a map, for the picture to follow.",
+    "last": "Choose the picture that the film ends with.",
+    "film": "Choose the film to start from: one that you bring, or a released one of yours.",
+}
+
+
+def _inputs(way: ModeCard, given: Mapping[str, object]) -> dict[str, uuid.UUID]:
+    found: dict[str, uuid.UUID] = {}
+    for role, value in given.items():
+        if role not in way.mode.needs:
+            if value not in (None, ""):
+                raise BadOrder(role, f"{way.mode.name} has no use for this ({role}). Leave it out.")
+            continue
+        if value in (None, ""):
+            raise BadOrder(role, MISSING[role])
+        try:
+            found[role] = uuid.UUID(str(value)[:64])
+        except ValueError:
+            raise BadOrder(role, f"{role} is the id of an upload or of something released of yours.") from None
+    return found
+
+
+def _frames(card: ModelCard, way: ModeCard, value: object) -> int:
+    if not way.mode.is_film:
+        if value not in (None, "", "1") and (isinstance(value, bool) or value != 1):
+            raise BadOrder("frames", f"{way.mode.name} draws pictures. Leave frames out.")
+        return 1
+    if value in (None, ""):
+        return way.frames[0]
+    number = _whole("frames", value, min(way.frames), max(way.frames))
+    if number not in way.frames:
+        raise BadOrder("frames", f"{card.title} draws films of {', '.join(map(str, way.frames))} frames, not {number}.")
+    return number
 
 
 def _strength(way: ModeCard, value: object) -> float | None:
     if way.strength is None:
         if value not in (None, ""):
-            raise BadOrder("strength", f"{way.mode.name} has no strength: there is no picture to leave.")
+            raise BadOrder("strength", f"{way.mode.name} has no strength. Leave it out.")
         return None
     if value in (None, ""):
         return way.strength.default

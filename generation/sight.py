@@ -118,7 +118,7 @@ class Sight:
         job = self.job
         match job.state:
             case Job.State.CHECKING:
-                return "Your words are being read."
+                return "What you asked for is being read."
             case Job.State.QUEUED:
                 return self._place()
             case Job.State.RUNNING:
@@ -128,7 +128,7 @@ class Sight:
             case Job.State.IN_REVIEW:
                 return "Held for a person to look at. Usually decided within 2 hours."
             case Job.State.REFUSED:
-                return "The prompt was refused. You were not charged."
+                return job.failure or "The prompt was refused. You were not charged."
             case Job.State.FAILED:
                 return job.failure or "It could not be drawn. You were not charged."
         return self._end()

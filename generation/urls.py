@@ -15,5 +15,7 @@ urlpatterns = [
     path("gallery/", gallery.gallery, name="gallery"),
     path("gallery/<uuid:medium_id>/", gallery.medium, name="gallery_medium"),
     path("media/<uuid:medium_id>/", serving.medium, name="medium"),
+    path("media/<uuid:medium_id>/poster/", serving.poster, name="poster"),
+    path("uploads/<uuid:upload_id>/", serving.upload, name="upload"),
     path("released/<str:token>/", serving.signed_medium, name="signed_medium"),
 ]

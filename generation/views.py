@@ -15,9 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from billing import ledger
 from generation.actions import jobs as verbs
+from generation.actions.inputs import bring
+from generation.easel import goes_in
 from generation.engine import MODES, ModeCard
 from generation.models import Job, Medium
 from generation.offer import (
+    INPUTS,
     LARGEST_SEED,
     LONGEST_PROMPT,
     TEXT_TO_IMAGE,
@@ -26,12 +29,13 @@ from generation.offer import (
     catalogue,
     check,
     default_card,
-    from_price,
+    price_of,
     sold_modes,
     unit_price,
 )
 from generation.sight import Sight, sights
 from journal.idempotency import KeyReused
+from moderation.actions.uploads import TooManyUploads
 from moderation.models import Case
 from moderation.statements import statement_of
 
@@ -40,9 +44,11 @@ PER_PAGE = 20
 COUNTS = (1, 2, 4, 8)
 # Where the session keeps what could not be paid yet.
 UNSENT = "unsent"
-FIELDS = ("prompt", "negative_prompt", "model", "size", "n", "seed", "priority", "mode", "picture", "strength")
+FIELDS = (
+    "prompt", "negative_prompt", "model", "size", "n", "seed", "priority", "mode", "strength", "frames", *INPUTS
+)  # fmt: skip
 # What the price depends on, and what else has to fit the mode.
-PRICED = ("model", "size", "n", "mode", "picture", "strength")
+PRICED = ("model", "size", "n", "mode", "strength", "frames")
 # What can stand against an order, and the status that says so.
 REFUSALS: dict[type[Exception], int] = {
     BadOrder: 400,
@@ -55,6 +61,7 @@ REFUSALS: dict[type[Exception], int] = {
     KeyReused: 409,
     verbs.TooManyJobs: 429,
     verbs.TooManyRefusals: 429,
+    TooManyUploads: 429,
     verbs.IntakeClosed: 503,
 }
 
@@ -70,10 +77,10 @@ def person_of(request: HttpRequest) -> User:
 def studio(request: HttpRequest) -> HttpResponse:
     """The composer and the person's jobs, newest first.
 
-    `?from=` brings the words of an earlier job, `?picture=` a released picture to start from, `?unsent` what could
-    not be paid.
+    `?mode=` chooses what to make, `?from=` brings the words of an earlier job, `?start=` a released medium to start
+    from, `?unsent` what could not be paid.
     """
-    values: dict[str, str] = {}
+    values: dict[str, str] = {"mode": request.GET.get("mode", "")}
     if "unsent" in request.GET:
         values = request.session.get(UNSENT, {})
     if (start := _uuid(request.GET.get("from"))) and (
@@ -86,12 +93,12 @@ def studio(request: HttpRequest) -> HttpResponse:
             "size": f"{old.width}x{old.height}",
             "n": str(old.n),
             "mode": old.mode,
-            "picture": str(old.picture_id or ""),
             "strength": f"{old.strength:g}" if old.strength is not None else "",
+            "frames": str(old.frames) if old.is_film else "",
+            **{given.role: str(given.medium_id or given.upload_id) for given in old.inputs.all()},
         }
-    if found := _start(person_of(request), request.GET.get("picture", "")):
-        mode = request.GET.get("mode") or "image_to_image"
-        values = {"prompt": found.job.prompt, "mode": mode, "picture": str(found.pk)}
+    if found := _released(person_of(request), request.GET.get("start", "")):
+        values |= {"prompt": found.job.prompt, found.job.noun: str(found.pk)}
     return _studio(request, values)
 
 
@@ -117,8 +124,7 @@ def _studio(request: HttpRequest, values: Mapping[str, str], *, error: Exception
 
 def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     """What the composer needs to be drawn: values as they were typed, and the choices of the chosen model."""
-    start = _start(person, values.get("picture", ""))
-    mode = values.get("mode", "") if start and values.get("mode") in sold_modes() else TEXT_TO_IMAGE
+    mode = asked if (asked := values.get("mode", "")) in sold_modes() else TEXT_TO_IMAGE
     card = cards().get(values.get("model", ""), default_card(mode))
     if mode not in card.modes:
         card = default_card(mode)
@@ -127,16 +133,21 @@ def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
     size = asked if (asked := values.get("size", "")) in sizes else sizes[0]
     n = values.get("n", "1")
     count = int(n) if len(n) < 10 and n.isascii() and n.isdecimal() and 1 <= int(n) <= way.n_max else 1
+    frames = next((each for each in way.frames if str(each) == values.get("frames")), way.frames[0])
     available = ledger.balance(ledger.wallet_of(person)).available
-    each_price = unit_price(way, way.release_sizes[sizes.index(size)], way.steps.default)
+    each_price = unit_price(way, way.release_sizes[sizes.index(size)], way.steps.default, frames)
     return {
         "values": values,
         "card": card,
         "way": way,
-        "start": start if way.mode.needs else None,
+        "mode": way.mode,
+        "noun": "film" if way.mode.is_film else "picture",
+        "goes_in": [goes_in(person, way, role, values.get(role, "")) for role in INPUTS if role in way.mode.needs],
         "strength": _strength_shown(way, values.get("strength", "")),
-        "modes": [MODES[name] for name in sold_modes() if "picture" in MODES[name].needs],
-        "offered": [(each, from_price(each)) for each in cards().values() if mode in each.modes],
+        "modes": [MODES[name] for name in sold_modes()],
+        "offered": [(each, price_of(each.modes[mode])) for each in cards().values() if mode in each.modes],
+        "lengths": [(each, each / way.fps) for each in way.frames] if way.mode.is_film else [],
+        "frames": frames,
         "sizes": sizes,
         "size": size,
         "counts": sorted({n for n in (*COUNTS, count) if n <= way.n_max}),
@@ -168,6 +179,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     try:
         if key and not key.isprintable():
             raise BadOrder("key", "The form is damaged. Load the page again.")
+        _bring(request, values)
         made = verbs.submit(person, check(**values), route="studio", idempotency_key=key or None)
     except tuple(REFUSALS) as error:
         return _refused(request, values, error)
@@ -176,6 +188,20 @@ def jobs(request: HttpRequest) -> HttpResponse:
         return redirect(f"{reverse('studio')}#job-{made.pk}")
     (sight,) = sights(Job.objects.of(person).filter(pk=made.pk))
     return render(request, "generation/made.html", _composer(person, values) | {"sight": sight})
+
+
+def _bring(request: HttpRequest, values: dict[str, str]) -> None:
+    """Keep the files that came along, and put their ids among the values. Raises what stands against the order.
+
+    All that can be is checked before a file is kept.
+    """
+    brought = {role: file for role in INPUTS if (file := request.FILES.get(f"file_{role}"))}
+    if not brought:
+        return
+    check(**values | {role: str(uuid.uuid4()) for role in brought})
+    verbs.admit(person_of(request))
+    for role, file in brought.items():
+        values[role] = str(bring(person_of(request), file, mode=values["mode"], name=role).pk)
 
 
 def _refused(request: HttpRequest, values: Mapping[str, str], error: Exception) -> HttpResponse:
@@ -215,7 +241,8 @@ def card(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """One job with everything that became of it."""
     sight = _own(request, job_id)
-    prompt_case = Case.objects.filter(subject=Case.Subject.PROMPT, key=job_id, state=Case.State.REFUSED).first()
+    goes_in = Q(subject=Case.Subject.PROMPT, key=job_id) | Q(upload__inputs__job=job_id)
+    refused = Case.objects.filter(goes_in, state=Case.State.REFUSED).first()
     return render(
         request,
         "generation/job.html",
@@ -223,7 +250,7 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
             "sight": sight,
             "job": sight.job,
             "model": catalogue().get(sight.job.model),
-            "prompt_case": prompt_case,
+            "refused_case": refused if sight.job.state == Job.State.REFUSED else None,
             "history": sight.job.history.all(),
         },
     )
@@ -269,9 +296,9 @@ def _strength_shown(way: ModeCard, typed: str) -> float:
     return number if way.strength.least <= number <= way.strength.most else way.strength.default
 
 
-def _start(person: User, picture: str) -> Medium | None:
-    """The released picture of theirs that an order starts from."""
-    key = _uuid(picture)
+def _released(person: User, medium: str) -> Medium | None:
+    """A released picture or film of theirs, by its id."""
+    key = _uuid(medium)
     return Medium.objects.of(person).shown().filter(pk=key).select_related("job").first() if key else None
 
 

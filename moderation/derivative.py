@@ -1,29 +1,39 @@
 """Make the file that is released: resized, re-encoded without metadata, kept under its own hash."""
 
 import io
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import imagehash
+import numpy as np
 from PIL import Image
 
 from journal import files
 from journal.failpoints import failpoint
+from moderation.screening.originals import Original
 
 # Bits of 64 in which the perceptual hashes may differ before a person has to compare the two.
 # Two different pictures are about 32 apart, and hardly ever less than 18.
 FARTHEST = 12
+
+# Of 32 x 32 places, by how much (of 255) they may be another in the mean, and each, without being seen to be.
+COARSE, MEAN_CHANGE, MOST_CHANGE = (32, 32), 4, 40
 
 RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}
 
 
 @dataclass(frozen=True)
 class Derivative:
-    """A file in the released store, and how far it is from its original to the eye."""
+    """A file in the released store, and how far it is from its original to the eye. A film has a poster beside it."""
 
     key: str
     sha256: str
     distance: int
+    poster_key: str = ""
+    poster_sha256: str = ""
 
     @property
     def is_faithful(self) -> bool:
@@ -36,6 +46,8 @@ class Derivative:
             "derivative_key": self.key,
             "derivative_sha256": self.sha256,
             "derivative_distance": self.distance,
+            "poster_key": self.poster_key,
+            "poster_sha256": self.poster_sha256,
         }
 
 
@@ -44,26 +56,96 @@ def warm_up() -> None:
     imagehash.phash(Image.new("L", (32, 32)))
 
 
-def make(original: Image.Image, evidence: dict[str, Any], *, folder: str) -> Derivative:
+def make(original: Original, evidence: dict[str, Any], *, folder: str) -> Derivative:
     """Make the derivative and keep it in the private released store, where only the gate's join shows it.
 
-    `folder` is the lease token: a worker that lost its lease leaves dust, never another's file.
-    The distance is taken from the bytes as written, not from what we meant to write.
+    It is resized to what the evidence says it is released at, and stays as it is where that says nothing. `folder` is
+    the lease token: a worker that lost its lease leaves dust, never another's file. The distance is taken from the
+    bytes as written, not from what we meant to write; a film's is that of its farthest frame that was looked at.
     """
     failpoint("derivative.before_make")
-    size = (int(evidence["release_width"]), int(evidence["release_height"]))
+    first = original.views[0].picture
+    size = (int(evidence.get("release_width", first.width)), int(evidence.get("release_height", first.height)))
     resampling = RESAMPLING[evidence.get("resampling", "lanczos")]
-    resized = original if original.size == size else original.resize(size, resampling)
-    # A new picture from pixels alone: no text chunk, profile or camera fact travels along.
-    clean = Image.frombytes("RGB", resized.size, resized.convert("RGB").tobytes())
-    written = io.BytesIO()
-    clean.save(written, format="PNG", optimize=False)
-    data = written.getvalue()
+    if original.film is not None:
+        return _film(original, size, resampling, folder)
+    data = _png(first, size, resampling)
     sha256 = files.digest(data)
     failpoint("derivative.before_write")
     key = files.write_once(files.released(), f"{folder}/{sha256}.png", data)
     failpoint("derivative.after_write")
     with Image.open(io.BytesIO(files.read(files.released(), key))) as kept:
-        # At the original's own size, so that what is compared is the picture and not the resize.
-        distance = int(imagehash.phash(original) - imagehash.phash(kept.resize(original.size, Image.Resampling.BOX)))
-    return Derivative(key=key, sha256=sha256, distance=distance)
+        return Derivative(key, sha256, _distance(first, kept))
+
+
+def _film(original: Original, size: tuple[int, int], resampling: Image.Resampling, folder: str) -> Derivative:
+    assert original.film is not None
+    even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+    data = _mp4(original.film, even, resampling)
+    poster = _png(original.views[0].picture, even, resampling)
+    sha256, poster_sha256 = files.digest(data), files.digest(poster)
+    failpoint("derivative.before_write")
+    key = files.write_once(files.released(), f"{folder}/{sha256}.mp4", data)
+    poster_key = files.write_once(files.released(), f"{folder}/{poster_sha256}.png", poster)
+    failpoint("derivative.after_write")
+    times = {view.where: view.picture for view in original.views}
+    distance = 0
+    for where, kept in _named_frames(files.read(files.released(), key)):
+        if where in times:
+            distance = max(distance, _distance(times.pop(where), kept))
+    # A frame that was looked at and is not in the file is as far as can be.
+    return Derivative(key, sha256, 64 if times else distance, poster_key, poster_sha256)
+
+
+def _png(picture: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> bytes:
+    resized = picture if picture.size == size else picture.resize(size, resampling)
+    # A new picture from pixels alone: no text chunk, profile or camera fact travels along.
+    clean = Image.frombytes("RGB", resized.size, resized.convert("RGB").tobytes())
+    written = io.BytesIO()
+    clean.save(written, format="PNG", optimize=False)
+    return written.getvalue()
+
+
+def _mp4(film: bytes, size: tuple[int, int], resampling: Image.Resampling) -> bytes:
+    """For playing, from bare pixels, one frame in memory at a time."""
+    import av
+
+    from moderation.formats import films
+    from moderation.screening.films import as_picture
+
+    with av.open(io.BytesIO(film), "r", format="mp4") as container, tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        stream = container.streams.video[0]
+
+        def frames() -> Iterator[av.VideoFrame]:
+            for frame in container.decode(stream):
+                picture = as_picture(frame)
+                resized = picture if picture.size == size else picture.resize(size, resampling)
+                yield av.VideoFrame.from_image(resized)  # type: ignore[no-untyped-call]
+
+        films.write(file.name, frames(), size, Fraction(stream.average_rate or 8), lossless=False)
+        return file.read()
+
+
+def _named_frames(film: bytes) -> Iterator[tuple[str, Image.Image]]:
+    """Each frame with its time, named as a view is."""
+    import av
+
+    from moderation.screening.films import as_picture, named
+
+    with av.open(io.BytesIO(film), "r", format="mp4") as container:
+        for frame in container.decode(video=0):
+            yield named(frame), as_picture(frame)
+
+
+def _distance(original: Image.Image, kept: Image.Image) -> int:
+    """Bits of 64; at the original's own size, so that what is compared is the picture and not the resize.
+
+    0 where no place is visibly another. Half of a symmetric drawing's bits stand on the sign of a number that should
+    be zero, and what a film's encoder rounds away turns them over.
+    """
+    alike = kept.resize(original.size, Image.Resampling.BOX)
+    coarse = (np.asarray(each.resize(COARSE, Image.Resampling.BOX), dtype=np.int16) for each in (original, alike))
+    change = np.abs(np.subtract(*coarse))
+    if change.mean() <= MEAN_CHANGE and change.max() <= MOST_CHANGE:
+        return 0
+    return int(imagehash.phash(original) - imagehash.phash(alike))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import PermissionDenied
+from django.core.files.storage import Storage
 from django.db.models import Count, Min, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,14 +16,15 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 from journal import files
+from journal.ranges import in_pieces
 from moderation import actions
-from moderation.evidence import bars, portrait
+from moderation.evidence import bars, is_film, portrait
 from moderation.forms import DecisionForm, ReasonForm
 from moderation.models import Case, Freeze, Look
 
 View = TypeVar("View", bound=Callable[..., HttpResponse])
 
-CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp"}
+CONTENT_TYPES = {"png": "image/png", "mp4": "video/mp4"}
 # Skipped cases come back when there is nothing else, or with the next session.
 SKIPPED = "desk.skipped"
 
@@ -114,6 +116,7 @@ def _page(request: HttpRequest, case: Case, form: DecisionForm, *, status: int =
         "form": form,
         "is_mine": case.state == Case.State.IN_REVIEW and case.is_claimed_by(moderator),
         "may_look": _may_look(case, moderator),
+        "is_film": is_film(case),
         "screening": screening,
         "bars": bars(screening),
         "portrait": portrait(case),
@@ -142,24 +145,34 @@ def claim(request: HttpRequest, case_id: int) -> HttpResponse:
 @require_safe
 @for_moderators
 def original(request: HttpRequest, case_id: int) -> HttpResponse:
-    """The picture in quarantine. Each look is written down before a byte leaves."""
+    """The picture in quarantine; of a film the file for release, which a browser plays. Each look is written down
+    before a byte leaves; a player that asks for a film piece by piece looks once in ten minutes."""
     found = _case(request, case_id)
-    if found.subject == Case.Subject.PROMPT or not _may_look(found, _moderator(request)):
+    moderator = _moderator(request)
+    if found.subject == Case.Subject.PROMPT or not _may_look(found, moderator):
         raise Http404
-    key = str(found.evidence["original_key"])
+    store, key, sha256 = _file_to_look_at(found)
     content_type = CONTENT_TYPES.get(key.rpartition(".")[2].lower())
     try:
-        data = files.read(files.quarantine(), key)
+        data = files.read(store, key) if key else b""
     except files.StoreBroken as error:
         raise Http404(str(error)) from error
-    if content_type is None or files.digest(data) != found.evidence["original_sha256"]:
-        raise Http404("The file in quarantine is not the one that was drawn.")
-    Look.objects.create(case=found, moderator=_moderator(request))
-    return HttpResponse(
-        data,
-        content_type=content_type,
-        headers={"Cache-Control": "private, no-store", "Content-Disposition": "inline"},
-    )
+    if content_type is None or files.digest(data) != sha256:
+        raise Http404("There is no file to look at, or it is not the one that was kept.")
+    looks = Look.objects.filter(case=found, moderator=moderator)
+    if "Range" not in request.headers or not looks.filter(at__gt=timezone.now() - Case.CLAIM).exists():
+        looks.create(case=found, moderator=moderator)
+    headers = {"Cache-Control": "private, no-store", "Content-Disposition": "inline"}
+    return in_pieces(request, data, content_type=content_type, headers=headers)
+
+
+def _file_to_look_at(case: Case) -> tuple[Storage, str, str]:
+    """Where the original lies and what it must be. An original film is kept without loss, which no browser plays."""
+    if is_film(case):
+        return files.released(), case.derivative_key, case.derivative_sha256
+    if case.subject == Case.Subject.UPLOAD:
+        return files.quarantine(), case.upload.pixels_key, case.upload.pixels_sha256
+    return files.quarantine(), str(case.evidence["original_key"]), str(case.evidence["original_sha256"])
 
 
 @require_POST

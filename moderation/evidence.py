@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from moderation.models import Case, Screening
+from moderation.models import Case, Screening, Upload
 
 # The bar's length in the units of its SVG.
 LENGTH = 200
@@ -53,21 +53,50 @@ def _bar(signal: Any) -> Bar:
     )
 
 
+def is_film(case: Case) -> bool:
+    """Whether it is about a film."""
+    if case.subject == Case.Subject.UPLOAD:
+        return case.upload.kind == "film"
+    return bool(case.evidence.get("fps"))
+
+
 def portrait(case: Case) -> list[Fact]:
     """The facts that a moderator needs, each in a word."""
     evidence = case.evidence
     facts = [Fact("Model", str(evidence.get("model", "")))]
-    if case.subject != Case.Subject.PROMPT:
+    if case.subject == Case.Subject.UPLOAD:
+        facts += _brought(case.upload)
+    elif case.subject == Case.Subject.MEDIUM:
         facts += [
             Fact("Drawn", f"{evidence.get('width')} × {evidence.get('height')}"),
             Fact("Released as", f"{evidence.get('release_width')} × {evidence.get('release_height')}"),
             Fact("Seed", str(evidence.get("seed", ""))),
             Fact("Original", str(evidence.get("original_sha256", ""))[:16]),
         ]
-        if evidence.get("starts_from"):
-            which, strength = evidence["starts_from"][:8], evidence["strength"]
-            facts.append(Fact("Starts from", f"a released picture of theirs, {which}, at a strength of {strength:g}"))
-    if case.derivative_sha256:
+        if evidence.get("fps"):
+            facts.append(Fact("Film", f"{evidence['frames']} frames, {evidence['frames'] / evidence['fps']:g} s"))
+        facts += [Fact("Starts from", words) for words in evidence.get("goes_in", [])]
+        if evidence.get("strength") is not None:
+            facts.append(Fact("Strength", f"{evidence['strength']:g}"))
+    if case.derivative_sha256 and case.subject == Case.Subject.MEDIUM:
         facts.append(Fact("For release", case.derivative_sha256[:16]))
         facts.append(Fact("They differ by", f"{case.derivative_distance} of 64 bits"))
     return [fact for fact in facts if fact.value]
+
+
+def _brought(upload: Upload) -> list[Fact]:
+    """What is known of a file that somebody brought."""
+    record = upload.record
+    facts = [Fact("Brought as", f"a {upload.get_role_display()}"), Fact("File", upload.sha256[:16])]
+    if not record:
+        return facts
+    camera = record.get("camera", {})
+    told = [str(camera[name]) for name in ("make", "model", "software") if camera.get(name)]
+    facts += [
+        Fact("Format", f"{record['format']}, {record['width']} × {record['height']}, {upload.bytes:,} bytes"),
+        Fact("Camera", f"{' '.join(told)}{', with a time' if camera.get('taken') else ''}" if told else "says nothing"),
+        Fact("Content credentials", "it carries some" if record.get("has_credentials") else "none"),
+    ]
+    if record.get("frames"):
+        facts.append(Fact("Film", f"{record['frames']} frames, {record['seconds']:g} s"))
+    return facts

@@ -14,6 +14,11 @@ BY = {
     Decision.ActorKind.APPEAL: "A person decided this after your appeal.",
     Decision.ActorKind.OWNER: "You took it back.",
 }
+REMEDIES = {
+    Case.Subject.PROMPT: "Ask for it again; nothing was charged.",
+    Case.Subject.UPLOAD: "Bring another file; nothing was charged.",
+    Case.Subject.MEDIUM: "Ask for it again; nothing was charged.",
+}
 
 # The title where no policy is the reason.
 BARE = {
@@ -52,10 +57,17 @@ def statement_of(case: Case) -> Statement | None:
         case_id=case.pk,
         field=FIELDS[Case.Subject(case.subject)],
         policy_code=decision.policy_code,
-        title=in_words(policy.titles) if policy else BARE[Decision.ActorKind(decision.actor_kind)],
+        title=in_words(policy.titles) if policy else _bare(case, decision),
         sentence=in_words(policy.statement) if policy else decision.reason,
-        remedy=in_words(policy.remedy) if policy else "Ask for it again; nothing was charged.",
+        remedy=in_words(policy.remedy) if policy else REMEDIES[Case.Subject(case.subject)],
         by=BY[Decision.ActorKind(decision.actor_kind)],
         at=decision.created_at,
         policy_version=decision.policy_version,
     )
+
+
+def _bare(case: Case, decision: Decision) -> str:
+    """The title where no policy is the reason."""
+    if case.subject == Case.Subject.UPLOAD and decision.actor_kind == Decision.ActorKind.MACHINE:
+        return "It cannot be used"
+    return BARE[Decision.ActorKind(decision.actor_kind)]

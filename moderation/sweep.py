@@ -1,6 +1,7 @@
 """What the sweeper sees to in this room: lost leases, forgotten wake-ups, cases nobody decided."""
 
 import logging
+from datetime import timedelta
 
 from django.conf import settings
 from django.db.models import Q
@@ -9,7 +10,8 @@ from django.utils import timezone
 from journal import outbox
 from journal.transactions import step
 from moderation.actions import CaseTaken, Ruling, hold, refuse
-from moderation.models import Case, Decision
+from moderation.actions.uploads import erase, forget_raw
+from moderation.models import Case, Decision, Upload
 from moderation.rules import policies
 from moderation.screening.leases import note_fault, put_back
 
@@ -75,3 +77,27 @@ def refuse_overdue() -> int:
             continue
         refused += 1
     return refused
+
+
+def forget_raw_uploads() -> int:
+    """Remove uploaded files that were decoded or refused: a sieve that was killed left them. Returns how many."""
+    over = Q(decoded_at__isnull=False) | Q(case__state__in=[Case.State.REFUSED, Case.State.WITHDRAWN])
+    left = Upload.objects.filter(over).exclude(raw_key="").order_by("created_at")[:AT_ONCE]
+    for upload in left:
+        forget_raw(upload)
+    return len(left)
+
+
+def erase_uploads() -> int:
+    """Remove every file of uploads whose term is over (docs/retention.md). Returns how many.
+
+    What is not decided yet is kept until it is.
+    """
+    ended = timezone.now() - timedelta(days=settings.UPLOAD_DAYS)
+    undecided = [Case.State.PENDING, Case.State.IN_REVIEW]
+    over = Upload.objects.filter(erased_at__isnull=True, created_at__lt=ended).exclude(case__state__in=undecided)
+    erased = 0
+    for upload in over.select_related("case").order_by("created_at")[: 10 * AT_ONCE]:
+        erase(upload)
+        erased += 1
+    return erased

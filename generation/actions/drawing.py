@@ -1,6 +1,5 @@
 """Draw a claimed batch and hand what came out to the sieve."""
 
-import io
 import logging
 import time
 import uuid
@@ -12,9 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
-from PIL import Image
 
 from generation import turns
+from generation.actions import feed
 from generation.actions.jobs import drop_medium, fail
 from generation.engine import DrawItem, Drawn, Engine, ModelCard, NotDrawn, WeightsError
 from generation.engine.encoding import original
@@ -158,44 +157,20 @@ def _draw_in_parts(engine: Engine, card: ModelCard, media: list[Medium], on_step
     for start in range(0, len(media), at_once):
         part = media[start : start + at_once]
         items, missing = [], []
-        one_of_each = {medium.job_id: medium for medium in part}
-        pictures = {job: _picture(card, medium) for job, medium in one_of_each.items()}
+        given = {medium.job_id: medium.job for medium in part}
+        fed = {key: feed.feed(card, job) for key, job in given.items()}
         for medium in part:
-            picture = pictures[medium.job_id]
-            if picture is None and medium.job.picture_id is not None:
+            goes_in = fed[medium.job_id]
+            if goes_in is None:
                 missing.append(NotDrawn(str(medium.pk), "no_input"))
             else:
-                items.append(_item(card, medium, picture))
+                items.append(_item(card, medium, goes_in))
         results += missing
         results += engine.draw(card, items, on_step=on_step) if items else []
     return results
 
 
-def _picture(card: ModelCard, medium: Medium) -> Image.Image | None:
-    """What a medium starts from, at the size it is drawn at; None for nothing, or if it is not there any more.
-
-    The original is read, not the derivative: it has the pixels that the model drew. Raises StoreAway.
-    """
-    job = medium.job
-    found = Medium.objects.of(job.person).shown().filter(pk=job.picture_id).first() if job.picture_id else None
-    if found is None:
-        return None
-    try:
-        data = files.read(files.quarantine(), found.original_key)
-    except files.StoreAway:
-        raise
-    except files.StoreBroken as error:
-        log.error("medium %s cannot be drawn over: %s", found.pk, error)
-        return None
-    if files.digest(data) != found.original_sha256:
-        log.error("%s is not the file that was drawn for medium %s", found.original_key, found.pk)
-        return None
-    size = card.modes[job.mode].native_size((job.width, job.height))
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as file:
-        return file.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-
-
-def _item(card: ModelCard, medium: Medium, picture: Image.Image | None) -> DrawItem:
+def _item(card: ModelCard, medium: Medium, goes_in: dict[str, Any]) -> DrawItem:
     job = medium.job
     width, height = card.modes[job.mode].native_size((job.width, job.height))
     return DrawItem(
@@ -209,7 +184,9 @@ def _item(card: ModelCard, medium: Medium, picture: Image.Image | None) -> DrawI
         guidance_scale=job.guidance_scale,
         mode=job.mode,
         strength=job.strength,
-        picture=picture,
+        frames=job.frames,
+        fps=job.fps,
+        **goes_in,
     )
 
 
@@ -229,7 +206,9 @@ def _store(job: Job, token: uuid.UUID, results: list[tuple[Medium, Drawn | NotDr
         turn = lock_turn(job.person_id)
         if not Job.objects.select_for_update().filter(pk=job.pk, lease_token=token).exists():
             return
+        goes_in = feed.told(job)
         for medium, drawn, name, sha256 in kept:
+            film = {"frames": drawn.frames, "fps": drawn.fps} if drawn.fps else {}
             case = open_case(
                 subject="medium",
                 key=medium.pk,
@@ -245,7 +224,8 @@ def _store(job: Job, token: uuid.UUID, results: list[tuple[Medium, Drawn | NotDr
                     "negative_prompt": job.negative_prompt,
                     "model": job.model,
                     "seed": medium.seed,
-                    **({"starts_from": str(job.picture_id), "strength": job.strength} if job.picture_id else {}),
+                    **film,
+                    **goes_in,
                 },
             )
             Medium.objects.filter(pk=medium.pk, state=Medium.State.WAITING).update(
@@ -261,7 +241,7 @@ def _store(job: Job, token: uuid.UUID, results: list[tuple[Medium, Drawn | NotDr
         if kept:
             job.move({Job.State.RUNNING}, Job.State.SCREENING, reason=f"{len(kept)} of {job.n} drawn")
         else:
-            fail(job, reason="no picture came out whole")
+            fail(job, reason=f"no {job.noun} came out whole")
         line_up(turn)
 
 
@@ -270,7 +250,7 @@ SENTENCES = {
     "constant": "the model made an empty picture",
     "undecodable": "the picture was broken",
     "too_large": "it does not fit into the memory of the machine",
-    "no_input": "the picture that it starts from is not there any more",
+    "no_input": "what it starts from is not there any more",
     "error": "the engine failed on it",
     "cancelled": "it was cancelled",
 }

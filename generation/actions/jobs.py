@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import uuid
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,9 @@ from django.utils import timezone
 from accounts.models import User
 from billing import ledger
 from billing.sale.plans import Limits, limits_of, plan_of
-from generation.models import Job, JobHistory, Medium, RefusedAttempt
-from generation.offer import BadOrder, Order, new_seed
+from generation.actions import inputs
+from generation.models import Input, Job, JobHistory, Medium, RefusedAttempt
+from generation.offer import Order, new_seed
 from generation.turns import line_up, lock_turn, weigh
 from journal import idempotency, outbox
 from journal.events import announce
@@ -101,7 +102,7 @@ def submit(
     IntakeClosed, AccountOnHold, BeyondPlan, TooManyJobs, TooManyRefusals or billing's NotEnoughCredits, OnBillingHold
     or SpendingLimitReached; then nothing was made and nothing is held.
     """
-    digest = idempotency.digest_of(order.fields())
+    digest = idempotency.digest_of(order.fields() | {"inputs": inputs.fingerprints(person, order)})
     refusal: PromptRefused | None = None
     with step("generation.submit"):
         before = _outcome_before(person, route, idempotency_key, digest, is_retry)
@@ -110,13 +111,14 @@ def submit(
             raise _refused_before(RefusedAttempt.objects.get(pk=made), order)
         if made:
             return Job.objects.of(person).get(pk=made)
-        order = _completed(person, order)
+        found = inputs.resolved(person, order)
+        order = inputs.with_words(order, found)
         refusal = _refusal(order)
         if refusal is not None:
             _allow_attempt(person)
             outcome = f"refused:{_remember_attempt(person, order, refusal).pk}"
         else:
-            job = _make(person, order)
+            job = _make(person, order, found)
             outcome = f"job:{job.pk}"
         idempotency.remember(
             person_id=person.pk,
@@ -140,19 +142,6 @@ def _outcome_before(person: User, route: str, key: str | None, digest: str, is_r
         )
     idempotency.queue_behind_same(person_id=person.pk, route=route, digest=digest)
     return None
-
-
-def _completed(person: User, order: Order) -> Order:
-    """The order with the words of the picture that it starts from, where it has none of its own.
-
-    Raises BadOrder where that is no released picture of the person's.
-    """
-    if order.picture is None:
-        return order
-    found = Medium.objects.of(person).shown().filter(pk=order.picture).select_related("job").first()
-    if found is None:
-        raise BadOrder("picture", "You have no released picture with this id. Choose one from your gallery.")
-    return order if order.prompt else replace(order, prompt=found.job.prompt)
 
 
 def _refused_before(attempt: RefusedAttempt, order: Order) -> PromptRefused:
@@ -203,12 +192,17 @@ def _remember_attempt(person: User, order: Order, refusal: PromptRefused) -> Ref
     )
 
 
-def _make(person: User, order: Order) -> Job:
+def admit(person: User) -> None:
+    """Raises IntakeClosed or AccountOnHold where nothing is taken from this person now."""
     waited = oldest_pending_age()
     if waited is not None and waited.total_seconds() > settings.MOST_PENDING_SECONDS:
         raise IntakeClosed(retry_after=60)
     if Freeze.objects.filter(person=person, lifted_at__isnull=True).exists():
         raise AccountOnHold
+
+
+def _make(person: User, order: Order, found: Mapping[str, inputs.Found]) -> Job:
+    admit(person)
     limits = _limits(person, order)
     most = min(limits.parallel_jobs, settings.MOST_OUTSTANDING_JOBS)
     if Job.objects.of(person).open()[:most].count() >= most:
@@ -217,8 +211,9 @@ def _make(person: User, order: Order) -> Job:
         person=person,
         model=order.card.name,
         mode=order.way.mode.name,
-        picture_id=order.picture,
         strength=order.strength,
+        frames=order.frames,
+        fps=order.fps,
         prompt=order.prompt,
         negative_prompt=order.negative_prompt,
         width=order.width,
@@ -232,6 +227,7 @@ def _make(person: User, order: Order) -> Job:
         priority=order.priority,
     )
     JobHistory.objects.create(job=job, to_state=job.state, reason="submitted", actor=person)
+    Input.objects.bulk_create([Input(job=job, role=role, **one.fields()) for role, one in found.items()])
     first = order.seed if order.seed is not None else new_seed()
     media = Medium.objects.bulk_create(
         [Medium(job=job, index=index, seed=(first + index) % 2**63) for index in range(order.n)]
@@ -256,12 +252,37 @@ def _limits(person: User, order: Order) -> Limits:
             f"{plan.title} draws up to {plan.limits.longest_side} px, and this asks for {side}. Nothing was charged."
         )
         raise BeyondPlan("size", plan.code, sentence)
+    if order.fps and (seconds := order.frames / order.fps) > plan.limits.film_seconds:
+        sentence = (
+            f"{plan.title} makes films of up to {plan.limits.film_seconds:g} s, and this asks for {seconds:g} s. "
+            "Nothing was charged."
+        )
+        raise BeyondPlan("frames", plan.code, sentence)
     return plan.limits
 
 
 def start(job: Job, *, reason: str) -> bool:
-    """Put a job whose inputs were cleared in line, and wake a worker. In the deciding transaction."""
+    """Put a job in line, if everything that goes in was cleared, and wake a worker. In the deciding transaction.
+
+    Whoever decides the last of its inputs starts it: the person's turn is locked before the others are looked at.
+    What was cleared one by one may still not fit together; then the job is refused, as where an upload was refused
+    while the job was being made.
+    """
     turn = lock_turn(job.person_id)
+    match inputs.standing(job):
+        case "waiting":
+            return False
+        case "in_review":
+            job.move({Job.State.CHECKING}, Job.State.IN_REVIEW, reason="what goes in waits for a person")
+            return False
+        case "refused":
+            refuse(
+                job, reason="what goes in was refused", sentence="What you brought was refused. You were not charged."
+            )
+            return False
+    if misfit := inputs.misfit(job):
+        refuse(job, reason="its inputs do not fit together", sentence=misfit)
+        return False
     # The plan's share in line counts from the next job on.
     weigh(turn, limits_of(job.person).weight)
     queued = Job.State.QUEUED
@@ -316,13 +337,17 @@ def fail(job: Job, *, reason: str, was: Job.State = Job.State.RUNNING) -> bool:
     return True
 
 
-def refuse(job: Job, *, reason: str) -> bool:
-    """An input of the job was refused: it ends, and its holds are given back. In the deciding transaction."""
+def refuse(job: Job, *, reason: str, sentence: str = "") -> bool:
+    """An input of the job was refused: it ends, and its holds are given back. In the deciding transaction.
+
+    `sentence` is for the person; the prompt's refusal has words of its own.
+    """
     turn = lock_turn(job.person_id)
-    if not job.move({Job.State.CHECKING, Job.State.IN_REVIEW}, Job.State.REFUSED, reason=reason[:200]):
+    early = {Job.State.CHECKING, Job.State.IN_REVIEW}
+    if not job.move(early, Job.State.REFUSED, reason=reason[:200], failure=sentence[:300]):
         return False
     for medium in _undecided(job):
-        _drop(medium, Medium.State.CANCELLED, reason="its prompt was refused")
+        _drop(medium, Medium.State.CANCELLED, reason=reason)
     line_up(turn)
     return True
 

@@ -11,6 +11,7 @@ from billing.ledger import NotEnoughCredits, OnBillingHold, SpendingLimitReached
 from generation.actions.jobs import AccountOnHold, BeyondPlan, IntakeClosed, PromptRefused, TooManyJobs, TooManyRefusals
 from generation.offer import BadOrder
 from journal.idempotency import KeyReused
+from moderation.actions.uploads import TooManyUploads
 
 
 class ApiError(Exception):
@@ -115,6 +116,9 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError(403, "account_on_hold", str(error), kind="permission_error")
         case TooManyJobs():
             return ApiError(429, "too_many_jobs", str(error), kind="rate_limit_error", headers={"Retry-After": "10"})
+        case TooManyUploads():
+            answer = {"Retry-After": "3600", "x-should-retry": "false"}
+            return ApiError(429, "too_many_uploads", str(error), kind="rate_limit_error", headers=answer)
         case TooManyRefusals():
             # Without help from the client: an hour is longer than it waits.
             answer = {"Retry-After": "3600", "x-should-retry": "false"}
@@ -135,4 +139,5 @@ ERRORS = (
     AccountOnHold,
     TooManyJobs,
     TooManyRefusals,
+    TooManyUploads,
 )

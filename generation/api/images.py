@@ -12,6 +12,7 @@ from ninja import Router
 
 from accounts.models import User
 from generation.actions import jobs as verbs
+from generation.actions.inputs import refused_input
 from generation.api.errors import ApiError
 from generation.api.shapes import SUBMIT_ERRORS, ErrorOut, ImagesIn, MediumOut, medium_out
 from generation.follow import until
@@ -36,9 +37,13 @@ FORMATS = {None: "url", "url": "url", "b64_json": "b64_json"}
 async def generate(request: HttpRequest, body: ImagesIn) -> Any:
     """Answers when nothing is pending: what was released, in order; the rest is named in `vaglio`."""
     person: User = request.auth  # type: ignore[attr-defined]
-    wanted = _format(body)
-    order = check(**body.order_fields())
-    job = await submit(person, order, request, route="images.generations")
+    wanted = format_of(body)
+    return await draw_and_wait(person, check(**body.order_fields()), request, wanted, route="images.generations")
+
+
+async def draw_and_wait(person: User, order: Order, request: HttpRequest, wanted: str, *, route: str) -> Any:
+    """Submit an order and answer when nothing of it is pending."""
+    job = await submit(person, order, request, route=route)
     seen = await until(job, lambda: look(job), _is_answerable, seconds=settings.API_WAIT_SECONDS)
     return await sync_to_async(closing)(_answer, seen, wanted)
 
@@ -89,7 +94,8 @@ def _is_answerable(seen: tuple[Job, list[Medium]]) -> bool:
     return job.is_final or job.state == Job.State.IN_REVIEW
 
 
-def _format(body: ImagesIn) -> str:
+def format_of(body: ImagesIn) -> str:
+    """How pictures are to be sent: url or b64_json. Raises BadOrder for what OpenAI's fields cannot be here."""
     for name, known in TAKEN_AS_IS.items():
         if not _is_one_of(getattr(body, name), known):
             raise BadOrder(name, f"{name} can be {', '.join(sorted(v for v in known if v))} here, or left out.")
@@ -118,7 +124,7 @@ def _answer(seen: tuple[Job, list[Medium]], wanted: str) -> dict[str, Any]:
         if None in found:
             # Taken back since we looked.
             return _answer(look(job), wanted)
-        data = [{"b64_json": base64.b64encode(file[0]).decode()} for file in found if file is not None]
+        data = [{"b64_json": base64.b64encode(file.data).decode()} for file in found if file is not None]
     return {"created": int(job.created_at.timestamp()), "data": data, "vaglio": facts}
 
 
@@ -140,6 +146,11 @@ def _nothing_released(job: Job, lines: list[MediumOut], facts: dict[str, Any]) -
     if job.state == Job.State.CANCELLED:
         return ApiError(422, "cancelled", "The job was cancelled. Nothing was charged.", vaglio=facts)
     refused = [line for line in lines if line.state == "refused"]
+    if job.state == Job.State.REFUSED and (brought := refused_input(job)) is not None:
+        role, broken = brought
+        code = "moderation_blocked" if broken else "invalid_input"
+        told = facts | {"field": role, "policy": broken}
+        return ApiError(400, code, job.failure, param=role, kind="image_generation_user_error", vaglio=told)
     if job.state == Job.State.REFUSED or refused:
         policy = refused[0].policy if refused else job.prompt_policy()
         field = "output" if refused else "prompt"

@@ -73,7 +73,7 @@ async def listing(request: HttpRequest, limit: int = 20, before: UUID | None = N
         raise ApiError(400, "invalid_value", f"limit must be from 1 to {MOST_LISTED}.", param="limit")
 
     def page() -> dict[str, Any]:
-        jobs = Job.objects.of(person).order_by("-created_at", "id").prefetch_related("media__case")
+        jobs = Job.objects.of(person).order_by("-created_at", "id").prefetch_related("media__case", "inputs")
         if before is not None:
             last = _own(person, before)
             older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__gt=last.id)

@@ -19,7 +19,7 @@ def _said(kind: str, what: str, default: Any = None, **more: Any) -> Any:
 
 
 class OrderIn(Schema, extra="forbid"):
-    """A request for pictures. Values are checked one by one, so that each error names its field."""
+    """A request for pictures or films. Values are checked one by one, so that each error names its field."""
 
     prompt: Any = _said("string", "What to draw.", maxLength=LONGEST_PROMPT, example="a red apple on blue")
     negative_prompt: Any = _said("string", "What should not be in it.", "", maxLength=LONGEST_PROMPT)
@@ -30,9 +30,18 @@ class OrderIn(Schema, extra="forbid"):
     guidance_scale: Any = _said("number", "How closely the words are followed; the model's default when left out.")
     seed: Any = _said("integer", "The same words and seed give the same picture.", minimum=0)
     priority: Any = _said("string", "`normal`, or `low` to wait behind your other jobs.")
-    mode: Any = _said("string", "`text_to_image`, or `image_to_image` and `variation`, which start from a picture.")
-    picture: Any = _said("string", "The id of a released picture of yours to start from.")
-    strength: Any = _said("number", "How far it may leave that picture, 0 to 1; the model's default when left out.")
+    mode: Any = _said("string", "What to do: one of the model's modes in `GET /v1/models`.", "text_to_image")
+    picture: Any = _said("string", "The picture to start from: the id of an upload, or of a released one of yours.")
+    mask: Any = _said("string", "Where that picture is drawn anew: the id of an upload.")
+    control: Any = _said("string", "A sketch or a painted map to follow: the id of an upload.")
+    last: Any = _said(
+        "string", "The picture that a film ends with: the id of an upload, or of a released one of yours."
+    )
+    film: Any = _said("string", "The film to start from: the id of an upload, or of a released one of yours.")
+    strength: Any = _said(
+        "number", "How far it may leave what it starts from, 0 to 1; the model's default when left out."
+    )
+    frames: Any = _said("integer", "How many frames a film has; the model's default when left out.", minimum=1)
 
     def order_fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OrderIn.model_fields}
@@ -71,7 +80,7 @@ SUBMIT_ERRORS = READ_ERRORS | {402, 403, 409, 413, 415, 422, 429, 500, 503, 504}
 
 
 class MediumOut(Schema):
-    """One picture of a job. `url` is there only once it is released, and ends after five minutes."""
+    """One picture or film of a job. `url` is there only once it is released, and ends after five minutes."""
 
     id: str
     index: int
@@ -93,8 +102,9 @@ class JobOut(Schema):
     mode: str
     model: str
     prompt: str
-    picture: str | None = None
+    inputs: dict[str, str]
     size: str
+    seconds: float | None = None
     n: int
     price: int
     step: int
@@ -137,8 +147,9 @@ def job_out(job: Job, media: Sequence[Medium] | None = None, *, place: bool = Tr
         mode=job.mode,
         model=job.model,
         prompt=job.prompt,
-        picture=str(job.picture_id) if job.picture_id else None,
+        inputs={given.role: str(given.medium_id or given.upload_id) for given in job.inputs.all()},
         size=f"{job.width}x{job.height}",
+        seconds=round(job.seconds, 3) if job.is_film else None,
         n=job.n,
         price=job.price,
         step=job.progress_step,

@@ -48,7 +48,8 @@ class ModeCard:
 
     sizes maps what is released to what is drawn, (width, height) in pixels; the difference is made by a plain resize.
     parts are folders below the card's that take the place of the pipeline's own, or are added to it. frames are the
-    lengths of film that can be drawn, the default first; fps is frames a second.
+    lengths of film that can be drawn, the default first; fps is frames a second. palette names what each colour of a
+    painted map means, as (red, green, blue).
     """
 
     mode: Mode
@@ -63,6 +64,7 @@ class ModeCard:
     max_batch: int
     n_max: int
     price: Price
+    palette: Mapping[str, tuple[int, int, int]]
 
     @property
     def release_sizes(self) -> tuple[Size, ...]:

@@ -173,9 +173,27 @@ def _mode(table: _Table, mode: Mode) -> ModeCard:
         max_batch=table.whole("max_batch"),
         n_max=table.whole("n_max"),
         price=_price(table),
+        palette=_palette(table) if mode.has_palette else {},
     )
     table.end()
     return made
+
+
+def _palette(outer: _Table) -> dict[str, tuple[int, int, int]]:
+    table = outer.table("palette")
+    palette: dict[str, tuple[int, int, int]] = {}
+    for name in list(table.values):
+        text: str = table.take(name, str)
+        digits = text.removeprefix("#")
+        if text == digits or len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):
+            raise CardError(table.card, table.prefix + name, f"must look like #06e6e6, not {text!r}.")
+        red, green, blue = bytes.fromhex(digits)
+        if (red, green, blue) in palette.values():
+            raise CardError(table.card, table.prefix + name, f"has the colour of another thing, {text}.")
+        palette[name] = (red, green, blue)
+    if len(palette) < 2:
+        raise CardError(table.card, table.prefix.rstrip("."), "must name two things or more.")
+    return palette
 
 
 def _steps(outer: _Table) -> Span[int]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generation import films
 from generation.engine.items import Drawn
+from moderation.formats import films
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,6 @@ def film(pixels: NDArray[np.uint8], fps: int, *, lossless: bool = False) -> byte
 
 def frames(file: BinaryIO) -> Iterator[NDArray[np.uint8]]:
     """The frames of a film of ours, each height x width x 3 bytes, RGB, one in memory at a time."""
-    with av.open(file, "r") as container:
+    with av.open(file, "r", format="mp4") as container:
         for frame in container.decode(video=0):
             yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)

@@ -77,7 +77,22 @@ def _frames(item: DrawItem) -> NDArray[np.floating]:
     picture = _pixels(item)
     if not item.fps:
         return picture
-    return np.stack([np.roll(picture, number * item.width // item.frames, axis=1) for number in range(item.frames)])
+    film = np.stack([np.roll(picture, number * item.width // item.frames, axis=1) for number in range(item.frames)])
+    if item.film:
+        film = _over(np.stack([_as_pixels(frame) for frame in item.film]), film, item.strength)
+    if item.last is not None:
+        share = np.linspace(0, 1, item.frames)[:, None, None, None]
+        film = (1 - share) * film[:1] + share * _as_pixels(item.last)
+    return film
+
+
+def _as_pixels(picture: Image.Image) -> NDArray[np.floating]:
+    return np.asarray(picture.convert("RGB"), dtype=np.float64) / 255
+
+
+def _over(given: NDArray[np.floating], drawn: NDArray[np.floating], strength: float | None) -> NDArray[np.floating]:
+    share = 1.0 if strength is None else strength
+    return share * drawn + (1 - share) * given
 
 
 def _pixels(item: DrawItem) -> NDArray[np.floating]:
@@ -95,9 +110,13 @@ def _pixels(item: DrawItem) -> NDArray[np.floating]:
     field = Image.fromarray(chance.integers(0, 256, (5, 5, 3), dtype=np.uint8))
     spread = field.resize((item.width, item.height), Image.Resampling.BICUBIC)
     pixels: NDArray[np.floating] = np.asarray(spread, dtype=np.float64) / 255
-    if item.picture is not None:
-        share = 1.0 if item.strength is None else item.strength
-        pixels = share * pixels + (1 - share) * np.asarray(item.picture.convert("RGB"), dtype=np.float64) / 255
+    if item.picture is not None and item.mask is not None:
+        anew = (np.asarray(item.mask.convert("L"), dtype=np.float64) / 255)[..., None]
+        pixels = anew * pixels + (1 - anew) * _as_pixels(item.picture)
+    elif item.picture is not None:
+        pixels = _over(_as_pixels(item.picture), pixels, item.strength if item.strength is not None else 0.5)
+    if item.control is not None:
+        pixels = (pixels + _as_pixels(item.control)) / 2
     for verdict in _words("verdict", item):
         pixels[:MARK_SIDE, :MARK_SIDE] = np.array(MARKS[verdict]) / 255
     if "nan" in faults:

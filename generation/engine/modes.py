@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-# What may go in beside the words. `picture` is the one to change, vary or set in motion; `mask` is white where to draw
-# anew; `control` is a sketch or a segmentation map; `last` is the frame to end with; `film` is one to vary.
+# What may go in beside the words, each of which is one of `Mode.needs`. `picture` is the one to change, vary or set in
+# motion; `mask` is white where to draw anew; `control` is a sketch or a segmentation map; `last` is the frame to end
+# with; `film` is one to vary.
 Input = Literal["picture", "mask", "control", "last", "film"]
 
 
@@ -20,6 +21,8 @@ class Mode:
     has_strength: bool = False
     # Whether it can do without a prompt: what goes in says enough.
     may_be_wordless: bool = False
+    # Whether what goes in is painted in colours that mean things; its card names them.
+    has_palette: bool = False
 
 
 def _names(line: str) -> frozenset[str]:
@@ -60,7 +63,7 @@ MODES: dict[str, Mode] = {
         ),
         Mode("image_to_image", "Draw over a picture", _GUIDED | {"fake"}, needs=("picture",), has_strength=True),
         Mode("scribble", "From a sketch", _CONTROLLED | {"fake"}, needs=("control",)),
-        Mode("segmentation", "From a painted map", _CONTROLLED | {"fake"}, needs=("control",)),
+        Mode("segmentation", "From a painted map", _CONTROLLED | {"fake"}, needs=("control",), has_palette=True),
         Mode("text_to_film", "Film from words", _names("AnimateDiff LTX Wan") | {"fake"}, is_film=True),
         Mode(
             "image_to_film",

@@ -4,26 +4,28 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
 from django.conf import settings
 from django.db import OperationalError
-from PIL import Image
 
 from journal import files
 from journal.failpoints import failpoint
 from journal.transactions import step
 from moderation import derivative, sweep
 from moderation.actions import CannotRelease, CaseTaken, Ruling, clear, hold, refuse
+from moderation.actions.uploads import erase
 from moderation.classifiers.armoury import SAMPLE_PROMPT, Armoury, sample_picture
 from moderation.derivative import Derivative
-from moderation.models import Case, Decision, Screening
+from moderation.models import Case, Decision, Screening, Upload
 from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
 from moderation.rules import in_words, policies
 from moderation.screening.leases import Batch, beating, claim, note_fault, put_back
-from moderation.screening.pictures import Unreadable, read_original
+from moderation.screening.originals import Original, Unfit, Unreadable
+from moderation.screening.pictures import read_original
 from moderation.signals import ItemFault, MachineryFault, Signal
 from moderation.verdict import Trigger, Verdict, judge
 
@@ -32,8 +34,10 @@ log = logging.getLogger(__name__)
 # What is wrong with a host and not with what it screens: memory, disks, networks, the database.
 _MACHINERY = (MemoryError, OSError, OperationalError, files.StoreFull, files.StoreAway)
 
-# A picture, or a prompt with its negative prompt.
-Subject = Image.Image | tuple[str, str]
+# An original, or a prompt with its negative prompt.
+Subject = Original | tuple[str, str]
+# So many views go through the classifiers together: a batch of films has more.
+AT_ONCE = 16
 
 
 def screen_waiting(armoury: Armoury, worker: str) -> int:
@@ -76,6 +80,8 @@ class _Sieve:
             for case in batch.cases:
                 try:
                     waiting.append((case, _subject(case)))
+                except Unfit as fault:
+                    moved += self.unfit(case, str(fault))
                 except Unreadable as fault:
                     moved += self.failed(case, str(fault))
             return moved + self.screen(waiting)
@@ -124,19 +130,36 @@ class _Sieve:
         found = (
             self.armoury.screen_prompts(cast(Sequence[tuple[str, str]], subjects))
             if self.batch.subject == Case.Subject.PROMPT
-            else self.armoury.screen_pictures(cast(Sequence[Image.Image], subjects))
+            else self.look(cast(Sequence[Original], subjects))
         )
         failpoint("screen.after_gate")
         if len(found) != len(subjects):
             raise MachineryFault(f"{len(found)} answers came for {len(subjects)} subjects")
         return found
 
+    def look(self, originals: Sequence[Original]) -> list[list[Signal]]:
+        """The worst that the classifiers say of any view of each original."""
+        views = [(place, view) for place, original in enumerate(originals) for view in original.views]
+        said: list[list[list[Signal]]] = [[] for _ in originals]
+        for start in range(0, len(views), AT_ONCE):
+            part = views[start : start + AT_ONCE]
+            try:
+                answers = self.armoury.screen_pictures([view.picture for _, view in part])
+            except ItemFault as fault:
+                place, view = part[fault.index]
+                raise ItemFault(place, f"{fault.why}{f' ({view.where})' if view.where else ''}") from fault
+            if len(answers) != len(part):
+                raise MachineryFault(f"{len(answers)} answers came for {len(part)} views")
+            for (place, view), answer in zip(part, answers, strict=True):
+                said[place].append([replace(one, field=view.where) for one in answer])
+        return [worst(place, each) for place, each in enumerate(said)]
+
     def decide(self, case: Case, subject: Subject, signals: Sequence[Signal]) -> bool:
         """Let the policies speak, and move the case. False if it went back to wait, or is no longer ours."""
         house = policies()
         verdict = judge(house, case.subject, signals, self.armoury.required(case.subject))
         try:
-            screening = self.record(case, signals, verdict, house)
+            screening = self.record(case, subject, signals, verdict, house)
             made = self.derive(case, subject) if verdict.outcome != "block" else None
             self.move(case, screening, verdict, made)
         except CaseTaken:
@@ -149,7 +172,9 @@ class _Sieve:
             return self.failed(case, f"{type(error).__name__}: {error}", subject)
         return True
 
-    def record(self, case: Case, signals: Sequence[Signal], verdict: Verdict, house: PolicySet) -> Screening:
+    def record(
+        self, case: Case, subject: Subject, signals: Sequence[Signal], verdict: Verdict, house: PolicySet
+    ) -> Screening:
         """Keep what the classifiers said, if the lease is still ours. Raises CaseTaken."""
         rows = _rows(case.subject, signals, house)
         with step("screen.record"):
@@ -157,6 +182,7 @@ class _Sieve:
             screening = Screening.objects.create(
                 case=case,
                 attempt=case.attempts,
+                views=[view.where for view in subject.views if view.where] if isinstance(subject, Original) else [],
                 verdict=verdict.outcome,
                 policy_version=house.version,
                 worker=self.batch.worker[:128],
@@ -168,8 +194,8 @@ class _Sieve:
         return screening
 
     def derive(self, case: Case, subject: Subject) -> Derivative | None:
-        """What would be released; None for what is not a medium."""
-        if case.subject != Case.Subject.MEDIUM or not isinstance(subject, Image.Image):
+        """What would be released, or, of an upload, shown to who brought it; None for a prompt."""
+        if not isinstance(subject, Original):
             return None
         return derivative.make(subject, case.evidence, folder=str(self.batch.token))
 
@@ -205,6 +231,16 @@ class _Sieve:
                 clear(case, ruling, fence=fence, fields=fields)
             except CannotRelease as error:
                 hold(case, _because(ruling, error.why), fence=fence, fields=fields)
+
+    def unfit(self, case: Case, sentence: str) -> bool:
+        """An upload that is not taken: refused, and nothing of it is kept. False if it is no longer ours."""
+        ruling = Ruling(kind=Decision.ActorKind.MACHINE, reason=sentence, policy_version=policies().version)
+        try:
+            refuse(case, ruling, fence={"lease_token": self.batch.token})
+        except CaseTaken:
+            return False
+        erase(Upload.objects.select_related("case").get(case=case))
+        return True
 
     def failed(self, case: Case, why: str, subject: Subject | None = None) -> bool:
         """One item's own fault: it is tried again alone, and after enough attempts a person is asked, unscreened.
@@ -255,7 +291,21 @@ class _Sieve:
 def _subject(case: Case) -> Subject:
     if case.subject == Case.Subject.PROMPT:
         return case.evidence["prompt"], case.evidence.get("negative_prompt", "")
-    return read_original(case.evidence)
+    return read_original(case)
+
+
+def worst(place: int, views: Sequence[Sequence[Signal]]) -> list[Signal]:
+    """Of each signal the one of the view where it is worst: what is no number first, then the highest score.
+
+    Raises ItemFault with `place` when a classifier did not speak of every view.
+    """
+    said = [{(one.name, one.model, one.version): one for one in view} for view in views]
+    if any(each.keys() != said[0].keys() for each in said):
+        raise ItemFault(place, "not every view of it was looked at")
+    return [
+        max((each[key] for each in said), key=lambda one: one.score if math.isfinite(one.score) else math.inf)
+        for key in said[0]
+    ]
 
 
 def _rows(subject: str, signals: Sequence[Signal], house: PolicySet) -> list[SignalRow]:

@@ -21,8 +21,19 @@ TOO_LARGE = json.dumps(
 ).encode()
 
 
+# Where files are brought, and how much may come there, from whoever shows a session or a key at the least.
+BRINGING = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations", "/studio/jobs/"})
+MOST_BROUGHT = 64 * 1024 * 1024
+
+
+def _most(scope: MutableMapping[str, Any], most: int) -> int:
+    names = {name for name, _ in scope["headers"]}
+    return MOST_BROUGHT if scope["path"] in BRINGING and names & {b"cookie", b"authorization"} else most
+
+
 def bounded(application: Application, most: int) -> Application:
-    """Answer 413 to a body of more than `most` bytes; Django would write all of it to disk before any view is asked."""
+    """Answer 413 to a body of more than `most` bytes, or than may be brought; Django would write all of it to disk
+    before any view is asked."""
 
     async def refuse(send: Send) -> None:
         headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false"), (b"connection", b"close")]
@@ -33,8 +44,9 @@ def bounded(application: Application, most: int) -> Application:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
+        may_come = _most(scope, most)
         told = dict(scope["headers"]).get(b"content-length", b"0")
-        if not told.isdigit() or len(told) > 18 or int(told) > most:
+        if not told.isdigit() or len(told) > 18 or int(told) > may_come:
             await refuse(send)
             return
         came, is_over, has_begun = 0, False, False
@@ -43,7 +55,7 @@ def bounded(application: Application, most: int) -> Application:
             nonlocal came, is_over
             message = await receive()
             came += len(message.get("body", b""))
-            if came > most:
+            if came > may_come:
                 is_over = True
                 return {"type": "http.disconnect"}
             return message

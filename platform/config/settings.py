@@ -168,6 +168,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF],
         "style-src": [SELF],
         "img-src": [SELF],
+        "media-src": [SELF],
         "connect-src": [SELF],
         "font-src": [SELF],
         "form-action": [SELF, *STRIPE_PAGES],
@@ -254,6 +255,9 @@ _folders = env.text("VAGLIO_POLICIES", str(ROOT / "moderation" / "policies"))
 POLICIES = [Path(folder) for folder in _folders.split(os.pathsep)]
 # When the oldest pending case is older, intake answers 503 instead of piling up.
 MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
+# Files of one person that are looked at within an hour, and how many days their pixels are kept (docs/retention.md).
+MOST_UPLOADS_AN_HOUR = env.integer("MOST_UPLOADS_AN_HOUR", 120, least=1)
+UPLOAD_DAYS = env.integer("UPLOAD_DAYS", 30, least=1)
 REVIEW_DEADLINE_SECONDS = env.seconds("REVIEW_DEADLINE_SECONDS", 3 * 24 * 3600, least=1)
 
 # Libraries say warnings; our own rooms and the processes around them say what they do.

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -43,18 +44,20 @@ def digest(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def write_once(storage: Storage, name: str, data: bytes) -> str:
+def write_once(storage: Storage, name: str, data: "bytes | File[bytes]") -> str:
     """Write `data` under `name` so that it is there whole or not at all; writing the same bytes again is harmless.
 
-    Raises AlreadyWritten for other bytes under the same name, StoreFull when the disk has no room.
+    A File is written piece by piece. Raises AlreadyWritten for other bytes under the same name, StoreFull when the
+    disk has no room.
     """
+    file = ContentFile(data) if isinstance(data, bytes) else data
     try:
         if isinstance(storage, FileSystemStorage):
-            _write_local(Path(storage.path(name)), data)
+            _write_local(Path(storage.path(name)), file.chunks())
         elif not storage.exists(name):
-            storage.save(name, ContentFile(data))
+            storage.save(name, file)
     except FileExistsError as error:
-        if read(storage, name) != data:
+        if read(storage, name) != b"".join(file.chunks()):
             raise AlreadyWritten(f"{name} exists already and holds other bytes.") from error
     except OSError as error:
         if error.errno in {28, 122}:  # ENOSPC, EDQUOT
@@ -63,13 +66,14 @@ def write_once(storage: Storage, name: str, data: bytes) -> str:
     return name
 
 
-def _write_local(path: Path, data: bytes) -> None:
+def _write_local(path: Path, pieces: Iterable[bytes]) -> None:
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         failpoint("files.before_rename")
@@ -102,6 +106,14 @@ def read(storage: Storage, name: str) -> bytes:
         raise StoreBroken(f"{name} cannot be read: {error.strerror or error}.") from error
     except OSError as error:
         raise StoreAway(f"{name} cannot be read now: {error.strerror or error}.") from error
+
+
+def remove(storage: Storage, name: str) -> None:
+    """Remove a file; one that is gone already is no error. Raises StoreAway when the store does not answer."""
+    try:
+        storage.delete(name)
+    except OSError as error:
+        raise StoreAway(f"{name} cannot be removed now: {error.strerror or error}.") from error
 
 
 class NoStore(Storage):

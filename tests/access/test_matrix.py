@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -14,9 +15,11 @@ from billing.models import Act, Checkout, Finding, Payment, Price, Transfer
 from generation.addresses import signed_path
 from generation.models import Job, Medium
 from moderation.actions import claim, claim_next
+from moderation.actions.uploads import take
 from moderation.models import Case, Freeze
 from tests import path
 from tests.people import cast
+from tests.uploads.files import drawing, saved
 
 
 class Route(NamedTuple):
@@ -58,6 +61,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "statement": (Rule("GET", (ALICE,)),),
     "gallery_medium": (Rule("GET", (ALICE,)),),
     "medium": (Rule("GET", (ALICE,)),),
+    "poster": (Rule("GET", (ALICE,)),),
+    "upload": (Rule("GET", (ALICE,)),),
+    "api:upload": (Rule("GET", (ALICE,), by_key=True), Rule("GET", (ALICE,))),
+    "api:erase_upload": (Rule("DELETE", (ALICE,), by_key=True),),
     # Whoever holds a signed address may look, for five minutes.
     "signed_medium": (Rule("GET", EVERYBODY),),
     "checkout": (Rule("GET", (ALICE,)),),
@@ -99,6 +106,8 @@ def world(fresh_database: str) -> World:
     released = path.submit(people.alice, "a red apple on blue")
     refused = path.submit(people.alice, "verdict:block a forbidden apple")
     held = path.submit(people.alice, "verdict:review a doubtful apple")
+    filmed = path.submit(people.alice, "a boat", mode="text_to_film")
+    upload = take(people.alice, ContentFile(saved(drawing(), "PNG")), "picture")
     path.work()
     severe = path.submit(people.alice, "verdict:severe the worst")
     path.work()
@@ -123,6 +132,7 @@ def world(fresh_database: str) -> World:
     everybody = people._asdict()
     job = {"job_id": released.pk}
     of_medium = {"medium_id": medium.pk}
+    of_upload = {"upload_id": upload.pk}
     of_case = {"case_id": of_held.pk}
     return World(
         people=everybody,
@@ -132,6 +142,8 @@ def world(fresh_database: str) -> World:
             **dict.fromkeys(["api:retrieve", "api:cancel", "api:events"], job),
             **dict.fromkeys(["gallery_medium", "medium"], of_medium),
             **dict.fromkeys(["desk_case", "desk_original", "desk_claim", "desk_decision", "desk_skip"], of_case),
+            "poster": {"medium_id": Medium.objects.shown().get(job=filmed).pk},
+            **dict.fromkeys(["upload", "api:upload", "api:erase_upload"], of_upload),
             "statement": {"case_id": of_refused.pk},
             "desk_lift": {"freeze_id": freeze.pk},
             **dict.fromkeys(["console_person", "console_lines", "console_payments"], of_alice),

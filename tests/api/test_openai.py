@@ -57,7 +57,7 @@ def test_a_released_picture_is_varied_and_drawn_over(client: openai.OpenAI, http
     assert len(answer.data or []) == 2
     answer = client.images.generate(prompt="a green pear", extra_body={**asked, "mode": "image_to_image"})
     job = http.get(f"/v1/jobs/{answer.model_extra['vaglio']['job']}").json()  # type: ignore[index]
-    assert (job["mode"], job["picture"], job["prompt"]) == ("image_to_image", medium["id"], "a green pear")
+    assert (job["mode"], job["inputs"]["picture"], job["prompt"]) == ("image_to_image", medium["id"], "a green pear")
     assert http.post("/v1/jobs/quote", json={**asked, "prompt": ""}).json()["price"] == 4
     with pytest.raises(openai.BadRequestError) as caught:
         client.images.generate(prompt="a pear", extra_body={**asked, "picture": job["id"]})
@@ -320,7 +320,7 @@ def test_many_followers_hold_no_connection(http: httpx.Client, platform: Any) ->
 @pytest.mark.parametrize(
     ("method", "address", "status", "code"),
     [
-        ("GET", "/v1/images/edits", 404, "not_found"),
+        ("GET", "/v1/images/oddities", 404, "not_found"),
         ("GET", "/v1/jobs/no-id", 404, "not_found"),
         ("PUT", "/v1/jobs", 405, "method_not_allowed"),
     ],

@@ -33,6 +33,7 @@ from tests.engine.conftest import CARD, write_sums
 PRICE = "price = { minimum = 1 }"
 SOURCE = '\nsources = [{{ repository = "{}", revision = "{}" }}]'
 MODE = '[modes.text_to_image]\npipeline = "StableDiffusionPipeline"\n'
+MAP = '[modes.segmentation]\npipeline = "StableDiffusionControlNetPipeline"\n'
 VARIATION = '[modes.variation]\npipeline = "FluxImg2ImgPipeline"\n'
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -79,6 +80,10 @@ def test_every_card_of_the_catalogue_is_well_formed() -> None:
         (MODE, MODE + VARIATION, "variation.strength is missing"),
         (MODE, f'{MODE}[modes.text_to_film]\npipeline = "LTXPipeline"\nfps = 8\nframes = []\n', "lengths of film"),
         (MODE, f'{MODE}[modes.text_to_film]\npipeline = "LTXPipeline"\nfps = 8\n', "frames is missing"),
+        (MODE, f"{MODE}{MAP}", "palette is missing"),
+        (MODE, f"{MODE}{MAP}palette = {{ sky = '#06e6e6' }}\n", "must name two things or more"),
+        (MODE, f"{MODE}{MAP}palette = {{ sky = 'blue', sea = '#0907e6' }}\n", "sky must look like #06e6e6"),
+        (MODE, f"{MODE}{MAP}palette = {{ sky = '#06e6e6', sea = '#06E6E6' }}\n", "sea has the colour of another"),
         (
             MODE,
             MODE + VARIATION + "strength = { default = 1, min = 0, max = 2 }\n",

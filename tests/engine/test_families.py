@@ -46,6 +46,8 @@ def write_card(root: Path, name: str, family: Family, side: int = SIDE) -> Model
     for mode, pipeline, parts in modes:
         lines += [f"[modes.{mode.name}]", f'pipeline = "{pipeline}"']
         lines += [f"parts.{part} = {folder!r}" for part, folder in parts.items()]
+        if mode.has_palette:
+            lines.append('palette = { sky = "#06e6e6", grass = "#04fa07" }')
     top = f'name = "{name}"\ntitle = "{name}"\ndescription = "Random."\nfolder = "{name}"\nlicence = "none"\n'
     top += 'commercial_ok = true\ndtype = "float32"\nmemory_gb = 0.01\n'
     (root / f"{name}.toml").write_text(top + "\n".join(lines))

@@ -70,7 +70,8 @@ def test_a_moderator_is_told_what_a_held_picture_starts_from(people: People, pic
     case = Medium.objects.select_related("case").get(job=job).case
     assert case is not None
     facts = {fact.name: fact.value for fact in portrait(case)}
-    assert facts["Starts from"] == f"a released picture of theirs, {str(picture.pk)[:8]}, at a strength of 0.5"
+    assert facts["Starts from"] == f"picture: released to them, {str(picture.pk)[:8]}"
+    assert facts["Strength"] == "0.5"
 
 
 def test_words_of_ones_own_are_sieved_as_ever(people: People, picture: Medium) -> None:
@@ -88,12 +89,12 @@ def test_nobody_starts_from_what_is_not_theirs_or_not_released(people: People, p
     assert len(dark) == 2
     held = ledger.balance(ledger.wallet_of(people.alice)).held
     for medium in dark:
-        with pytest.raises(BadOrder, match="You have no released picture"):
+        with pytest.raises(BadOrder, match="You have no picture with this id"):
             start(people, medium)
     for stranger in (people.carol, people.bob):
-        with pytest.raises(BadOrder, match="You have no released picture"):
+        with pytest.raises(BadOrder, match="You have no picture with this id"):
             path.submit(stranger, "a pear", mode="variation", picture=str(picture.pk))
-    with pytest.raises(BadOrder, match="You have no released picture"):
+    with pytest.raises(BadOrder, match="You have no picture with this id"):
         start(people, uuid.uuid4())
     assert ledger.balance(ledger.wallet_of(people.alice)).held == held
     assert not Job.objects.exclude(mode="text_to_image").exists()
@@ -107,7 +108,7 @@ def test_a_picture_that_is_taken_back_meanwhile_is_not_drawn_over(people: People
     path.work()
     job.refresh_from_db()
     assert job.state == "failed"
-    assert {medium.failure for medium in job.media.all()} == {"the picture that it starts from is not there any more"}
+    assert {medium.failure for medium in job.media.all()} == {"what it starts from is not there any more"}
     assert ledger.balance(ledger.wallet_of(people.alice)).held == 0
     assert_nothing_lost()
 
@@ -124,7 +125,7 @@ def test_an_original_that_was_changed_is_not_drawn_over(
     job.refresh_from_db()
     beside.refresh_from_db()
     assert (job.state, beside.state) == ("failed", "done")
-    assert "is not the file that was drawn" in caplog.text
+    assert "is not the file that was judged" in caplog.text
     assert ledger.balance(ledger.wallet_of(people.alice)).held == 0
 
 
@@ -142,12 +143,15 @@ def test_orders_from_different_pictures_are_different_orders(people: People, pic
 @pytest.mark.parametrize(
     ("fields", "field", "said"),
     [
-        ({"mode": "hologram"}, "mode", "mode is one of text_to_image, variation, image_to_image"),
+        ({"mode": "hologram"}, "mode", "mode is one of text_to_image, inpainting, variation, image_to_image"),
         ({"mode": ["variation"]}, "mode", "mode is one of"),
-        ({"mode": "text_to_film"}, "mode", "mode is one of"),
-        ({"mode": "image_to_image"}, "picture", "Name the picture to start from"),
-        ({"mode": "image_to_image", "picture": "../x"}, "picture", "Name the picture to start from"),
-        ({"picture": str(uuid.UUID(int=1))}, "picture", "starts from words alone"),
+        ({"mode": "image_to_image"}, "picture", "Choose the picture to start from"),
+        ({"mode": "image_to_image", "picture": "../x"}, "picture", "is the id of an upload"),
+        ({"picture": str(uuid.UUID(int=1))}, "picture", "text_to_image has no use for this"),
+        ({"mode": "inpainting", "picture": str(uuid.UUID(int=1))}, "mask", "Mark the part"),
+        ({"mode": "text_to_film", "frames": 12}, "frames", "films of 16, 8 frames, not 12"),
+        ({"mode": "text_to_film", "frames": True}, "frames", "frames must be a whole number from 8 to 16"),
+        ({"frames": 8}, "frames", "text_to_image draws pictures"),
         ({"strength": 0.5}, "strength", "text_to_image has no strength"),
         ({"mode": "variation", "picture": str(uuid.UUID(int=1)), "strength": 2}, "strength", "from 0.3 to 0.9"),
         ({"mode": "variation", "picture": str(uuid.UUID(int=1)), "strength": "nan"}, "strength", "from 0.3 to 0.9"),
@@ -173,14 +177,29 @@ def test_jobs_of_another_strength_or_mode_are_no_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "law"),
     [
-        "mode = 'variation'",
-        "mode = 'variation', strength = 0.5",
-        "strength = 0.5",
-        "mode = 'hologram'",
+        ("mode = 'hologram'", "job_mode_known"),
+        ("strength = 1.5", "job_strength_is_a_share"),
+        ("frames = 8", "job_picture_is_one_frame"),
+        ("fps = 8, frames = 0", "job_picture_is_one_frame"),
     ],
 )
-def test_the_database_refuses_a_mode_without_its_inputs(people: People, picture: Medium, wrong: str) -> None:
-    with pytest.raises(IntegrityError, match="job_mode_has_its_inputs"), step("tests.sql"), connection.cursor() as sql:
+def test_the_database_refuses_what_is_no_way_to_draw(people: People, picture: Medium, wrong: str, law: str) -> None:
+    with pytest.raises(IntegrityError, match=law), step("tests.sql"), connection.cursor() as sql:
         sql.execute(f"UPDATE generation_job SET {wrong} WHERE id = %s", [picture.job_id])
+
+
+@pytest.mark.parametrize(
+    ("values", "law"),
+    [
+        ("'picture', NULL, NULL", "input_is_one_thing"),
+        ("'ghost', %(medium)s, NULL", "input_role_known"),
+    ],
+)
+def test_the_database_refuses_an_input_that_is_none(people: People, picture: Medium, values: str, law: str) -> None:
+    with pytest.raises(IntegrityError, match=law), step("tests.sql"), connection.cursor() as sql:
+        sql.execute(
+            f"INSERT INTO generation_input (job_id, role, medium_id, upload_id) VALUES (%(job)s, {values})",
+            {"job": picture.job_id, "medium": picture.pk},
+        )

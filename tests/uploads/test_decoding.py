@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from generation.engine.encoding import frames
-from generation.uploads import limits
-from generation.uploads.decoding import BadUpload, Decoded, decode
+from moderation.formats import limits
+from moderation.formats.decoding import BadUpload, Decoded, decode
 from tests.uploads import files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -232,7 +232,7 @@ def test_nothing_of_an_upload_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def run_child(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
     """Run some code confined as a decoder is."""
-    code = f"from generation.uploads.child import confine; confine()\n{body}"
+    code = f"from moderation.formats.child import confine; confine()\n{body}"
     return subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=60, check=False,
@@ -263,8 +263,8 @@ def test_a_decoder_that_burns_time_is_ended(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_parent_and_the_decoder_know_no_django_and_the_parent_opens_nothing() -> None:
     for module, unwanted in (
-        ("generation.uploads.decoding", {"django", "PIL", "av", "numpy"}),
-        ("generation.uploads.child", {"django", "torch", "numpy"}),
+        ("moderation.formats.decoding", {"django", "PIL", "av", "numpy"}),
+        ("moderation.formats.child", {"django", "torch", "numpy"}),
     ):
         code = f"import sys, {module}; sys.exit(bool({unwanted!r} & set(sys.modules)))"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)

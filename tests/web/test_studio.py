@@ -307,20 +307,20 @@ def picture(people: People, alice: Client) -> Medium:
 
 def test_a_picture_of_ones_own_can_be_varied_or_drawn_over(people: People, alice: Client, picture: Medium) -> None:
     drawer = text(alice.get(reverse("gallery_medium", args=[picture.pk])))
-    found = re.findall(r'href="([^"]*picture=[^"]*)">(Vary it|Draw over it)', drawer)
-    assert [word for _, word in found] == ["Vary it", "Draw over it"]
+    found = re.findall(r'href="([^"]*start=[^"]*)">(Vary a picture|Draw over a picture)', drawer)
+    assert [word for _, word in found] == ["Vary a picture", "Draw over a picture"]
     for (address, _), mode, span in zip(
         found, ("variation", "image_to_image"), (("0.3", "0.9"), ("0.1", "1.0")), strict=True
     ):
         html = text(alice.get(address.replace("&amp;", "&")))
         assert f'<input type="hidden" name="picture" value="{picture.pk}">' in html
-        assert f'value="{mode}" checked' in html
+        assert f'<input type="hidden" name="mode" value="{mode}">' in html
         assert f'min="{span[0]}" max="{span[1]}"' in html
         assert "a red apple on blue</textarea>" in html
     answer = ask(alice, "a green apple", key="second", picture=str(picture.pk), mode="variation", strength="0.5")
     assert answer.status_code == 302
     job = Job.objects.of(people.alice).latest("created_at")
-    assert (job.mode, job.picture_id, job.strength) == ("variation", picture.pk, 0.5)
+    assert (job.mode, job.inputs.get().medium_id, job.strength) == ("variation", picture.pk, 0.5)
     page = text(alice.get(reverse("job", args=[job.pk])))
     assert reverse("gallery_medium", args=[picture.pk]) in page
     again = text(alice.get(reverse("studio") + f"?from={job.pk}"))
@@ -333,24 +333,28 @@ def test_a_change_of_mode_brings_the_span_of_its_strength(alice: Client, picture
     html = text(alice.get(reverse("studio_quote"), asked, headers=HTMX))
     assert 'id="strength-field" hx-swap-oob="true"' in html
     assert 'min="0.3" max="0.9" step="0.05" value="0.6"' in html
-    assert "strength-field" not in text(alice.get(reverse("studio_quote"), {"n": "2"}, headers=HTMX))
+    plain = text(alice.get(reverse("studio_quote"), {"n": "2"}, headers=HTMX))
+    assert 'name="strength"' not in plain
+    assert '<div class="field strength" id="strength-field" hx-swap-oob="true"></div>' in plain
 
 
 def test_somebody_elses_picture_is_not_shown_to_start_from(people: People, picture: Medium) -> None:
     carol = Client()
     carol.force_login(people.carol)
-    html = text(carol.get(reverse("studio") + f"?picture={picture.pk}"))
+    html = text(carol.get(reverse("studio") + f"?start={picture.pk}&mode=variation"))
     assert str(picture.pk) not in html
     answer = ask(carol, "a pear", key="hers", picture=str(picture.pk), mode="variation")
     assert answer.status_code == 400
-    assert "You have no released picture with this id" in text(answer)
+    assert "You have no picture with this id" in text(answer)
     assert "a pear</textarea>" in text(answer)
     assert not Job.objects.of(people.carol).exists()
 
 
 def test_what_is_no_picture_to_start_from_is_left_out(alice: Client) -> None:
     for odd in ("x", "../", "0" * 500, ""):
-        assert 'name="picture"' not in text(alice.get(reverse("studio"), {"picture": odd}))
+        assert 'type="hidden" name="picture"' not in text(
+            alice.get(reverse("studio"), {"start": odd, "mode": "variation"})
+        )
 
 
 @pytest.fixture
@@ -367,9 +371,8 @@ def words_only(tmp_path: Path, settings: Any) -> Iterator[None]:
 def test_what_no_model_does_is_not_offered(people: People, alice: Client, picture: Medium, words_only: None) -> None:
     drawer = text(alice.get(reverse("gallery_medium", args=[picture.pk])))
     assert "Keep a copy" in drawer
-    assert "Vary it" not in drawer
-    assert "Draw over it" not in drawer
-    html = text(alice.get(reverse("studio") + f"?picture={picture.pk}&mode=variation"))
+    assert "Go on from it" not in drawer
+    html = text(alice.get(reverse("studio") + f"?start={picture.pk}&mode=variation"))
     assert 'name="picture"' not in html
     answer = ask(alice, "a pear", key="other", picture=str(picture.pk), mode="variation")
     assert answer.status_code == 400

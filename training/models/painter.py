@@ -32,7 +32,7 @@ def build_unet(channels: int = autoencoder.CHANNELS) -> Any:
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=autoencoder.SIDE // 16,
+        sample_size=autoencoder.SIDE // autoencoder.FACTOR,
         in_channels=channels,
         out_channels=autoencoder.CHANNELS,
         block_out_channels=(96, 128),
@@ -178,7 +178,7 @@ def draw(world: World, index: int) -> tuple[Scene, Drawn]:
 
 
 def pool(world: World, vae: Any, *, size: int = POOL, folder: Path | None = None) -> torch.Tensor:
-    """Latents of the pool's pictures, size x 16 x 8 x 8 float16. Kept in chunks, so that a kill costs a minute."""
+    """Latents of the pool's pictures, size x 8 x 16 x 16 float16. Kept in chunks, so that a kill costs a minute."""
     encode, chunks = compiled(vae.encoder), []
     for start in range(0, size, CHUNK):
         path = (folder or STATE) / f"latents-{start}.pt"

@@ -36,6 +36,7 @@ class Command(BaseCommand):
         generation.wake_if_waiting,
         moderation.wake_if_waiting,
         moderation.refuse_overdue,
+        moderation.forget_raw_uploads,
         generation.fail_unoffered,
         seal,
     )
@@ -43,6 +44,7 @@ class Command(BaseCommand):
         billing.expire_lots,
         billing.grant_monthly,
         billing.report_stranded_holds,
+        moderation.erase_uploads,
         forget_old,
         forget_dead,
     )

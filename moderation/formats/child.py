@@ -1,4 +1,4 @@
-"""The limited process that alone opens an original upload: `python -m generation.uploads.child KIND FOLDER`.
+"""The limited process that alone opens an original upload: `python -m moderation.formats.child KIND FOLDER`.
 
 Reads FOLDER/upload; leaves pixels (picture.png, alpha.png or film.mp4) and record.json there, or refused.json with a
 sentence. Whatever it was given, what it leaves is encoded anew from pixels. It limits itself before it reads a byte:
@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from generation.uploads import limits
+from moderation.formats import limits
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -202,7 +202,7 @@ def _write(path: Path, frames: Iterator[Any], size: tuple[int, int], fps: Fracti
     """Write the frames anew. They become bare pixels on the way: no side data travels along."""
     import av
 
-    from generation import films
+    from moderation.formats import films
 
     def bare() -> Iterator[Any]:
         for frame in frames:

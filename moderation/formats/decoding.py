@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from generation.uploads import limits
+from moderation.formats import limits
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _run(kind: Kind, folder: Path) -> None:
     known = {"PATH": os.environ.get("PATH", ""), "TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "generation.uploads.child", kind, str(folder)],
+            [sys.executable, "-m", "moderation.formats.child", kind, str(folder)],
             cwd=folder,
             env=known,
             stdin=subprocess.DEVNULL,

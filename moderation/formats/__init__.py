@@ -1,0 +1,1 @@
+"""Pictures and films as files: what people bring, decoded by a limited process; and films, written. No Django."""
