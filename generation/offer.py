@@ -147,7 +147,7 @@ class Order:
 
 def check(
     *,
-    prompt: object,
+    prompt: object = None,
     negative_prompt: object = "",
     model: object = None,
     size: object = None,
@@ -184,7 +184,7 @@ def check(
         card=card,
         way=way,
         prompt=_prompt("prompt", prompt, required=not way.mode.may_be_wordless),
-        negative_prompt=_prompt("negative_prompt", "" if negative_prompt is None else negative_prompt, required=False),
+        negative_prompt=_prompt("negative_prompt", negative_prompt, required=False),
         width=width,
         height=height,
         n=_whole("n", n, 1, way.n_max),
@@ -259,6 +259,7 @@ def _strength(way: ModeCard, value: object) -> float | None:
 
 
 def _prompt(field: str, value: object, *, required: bool) -> str:
+    value = "" if value is None else value
     if not isinstance(value, str):
         raise BadOrder(field, "Describe what you want in words.")
     text = value.strip()

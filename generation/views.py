@@ -1,7 +1,7 @@
 """The studio: ask for pictures, watch them come, read why one did not."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from billing import ledger
 from generation.actions import jobs as verbs
 from generation.actions.inputs import bring
 from generation.easel import goes_in
-from generation.engine import MODES, ModeCard
+from generation.engine import MODES, Mode, ModeCard
 from generation.models import Job, Medium
 from generation.offer import (
     INPUTS,
@@ -144,7 +144,7 @@ def _composer(person: User, values: Mapping[str, str]) -> dict[str, Any]:
         "noun": "film" if way.mode.is_film else "picture",
         "goes_in": [goes_in(person, way, role, values.get(role, "")) for role in INPUTS if role in way.mode.needs],
         "strength": _strength_shown(way, values.get("strength", "")),
-        "modes": [MODES[name] for name in sold_modes()],
+        "modes": _grouped(sold_modes()),
         "offered": [(each, price_of(each.modes[mode])) for each in cards().values() if mode in each.modes],
         "lengths": [(each, each / way.fps) for each in way.frames] if way.mode.is_film else [],
         "frames": frames,
@@ -283,6 +283,13 @@ def statement(request: HttpRequest, case_id: int) -> HttpResponse:
         "generation/statement.html",
         {"letter": letter, "case": case, "medium": medium, "job": subject},
     )
+
+
+def _grouped(names: Sequence[str]) -> list[tuple[str, list[Mode]]]:
+    """The modes to choose from, pictures first; nothing to choose where there is one."""
+    kinds = [("Pictures", False), ("Films", True)]
+    groups = [(kind, [MODES[name] for name in names if MODES[name].is_film == is_film]) for kind, is_film in kinds]
+    return [group for group in groups if group[1]] if len(names) > 1 else []
 
 
 def _strength_shown(way: ModeCard, typed: str) -> float:

@@ -17,7 +17,10 @@ from PIL import Image
 
 from generation.api.shapes import ImagesIn
 from generation.models import Job, RefusedAttempt
+from moderation.models import Upload
 from tests.path import until
+from tests.uploads import files
+from tests.uploads.files import drawing, saved
 
 
 @pytest.fixture
@@ -62,6 +65,96 @@ def test_a_released_picture_is_varied_and_drawn_over(client: openai.OpenAI, http
     with pytest.raises(openai.BadRequestError) as caught:
         client.images.generate(prompt="a pear", extra_body={**asked, "picture": job["id"]})
     assert caught.value.body["param"] == "picture"  # type: ignore[index]
+
+
+def half_clear() -> bytes:
+    """A drawing whose left half is see-through, as OpenAI's masks are."""
+    picture = drawing().convert("RGBA")
+    picture.putalpha(
+        Image.linear_gradient("L").rotate(90).resize(picture.size).point(lambda value: 255 * (value > 127))
+    )
+    return saved(picture)
+
+
+def test_a_picture_is_changed_and_varied_by_the_clients_own_calls(client: openai.OpenAI, http: httpx.Client) -> None:
+    answer = client.images.edit(
+        image=("a.png", saved(drawing())), mask=("m.png", half_clear()), prompt="a pear", response_format="b64_json"
+    )
+    assert len(answer.data or []) == 1
+    job = http.get(f"/v1/jobs/{answer.model_extra['vaglio']['job']}").json()  # type: ignore[index]
+    assert (job["mode"], sorted(job["inputs"])) == ("inpainting", ["mask", "picture"])
+    answer = client.images.edit(image=[("a.png", saved(drawing()))], prompt="a pear", extra_body={"strength": "0.4"})
+    job = http.get(f"/v1/jobs/{answer.model_extra['vaglio']['job']}").json()  # type: ignore[index]
+    assert (job["mode"], list(job["inputs"])) == ("image_to_image", ["picture"])
+    with pytest.deprecated_call():  # of OpenAI's, and kept here
+        answer = client.images.create_variation(image=("a.png", saved(drawing())), n=2, size="256x256")
+    assert len(answer.data or []) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "said"),
+    [
+        (b"no picture", "invalid_input", "This is no picture that can be read."),
+        (files.huge_header(), "invalid_input", "50,000 x 50,000 pixels"),
+        (files.bomb(), "invalid_input", "You were not charged."),
+        (saved(Image.new("RGB", (64, 64), "red")), "invalid_input", "one flat colour"),
+    ],
+)
+def test_a_file_that_is_no_picture_gets_a_sentence(client: openai.OpenAI, data: bytes, code: str, said: str) -> None:
+    with pytest.deprecated_call(), pytest.raises(openai.BadRequestError) as caught:
+        client.images.create_variation(image=("a.png", data))
+    assert (code_of(caught.value), caught.value.body["param"]) == (code, "picture")  # type: ignore[index]
+    assert said in caught.value.message
+    assert "You were not charged." in caught.value.message
+
+
+def test_a_form_that_is_wrong_is_said_before_a_file_is_kept(http: httpx.Client) -> None:
+    before = Upload.objects.count()
+    picture = {"image": ("a.png", saved(drawing()))}
+    for send, field, said in (
+        ({"files": picture}, "prompt", "the prompt is empty"),
+        ({"files": picture, "data": {"prompt": "a pear", "size": "7x7"}}, "size", "not '7x7'"),
+        ({"files": picture, "data": {"prompt": "a pear", "colour": "red"}}, "colour", "There is no field 'colour'"),
+        ({"files": {"mask": picture["image"]}, "data": {"prompt": "a pear"}}, "image", "There is no picture"),
+        ({"files": [("image[]", picture["image"])] * 2, "data": {"prompt": "a pear"}}, "image", "came 2 times"),
+        ({"files": {"image": ("a.png", b"")}, "data": {"prompt": "a pear"}}, "image", "The file is empty"),
+    ):
+        answer = http.post("/v1/images/edits", **send)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, field), answer.text
+        assert said in answer.json()["error"]["message"]
+    assert http.post("/v1/images/edits", json={"prompt": "a pear"}).status_code == 415
+    broken = http.post(
+        "/v1/images/edits", content=b"--x", headers={"Content-Type": "multipart/form-data; boundary=x y"}
+    )
+    assert broken.status_code == 400
+    too_large = http.post("/v1/uploads", files={"file": b"x" * 20_000_001}, data={"role": "picture"})
+    assert (too_large.status_code, "larger than 20 MB" in too_large.text) == (400, True)
+    assert http.post("/v1/uploads", content=b"x" * (65 << 20)).status_code == 413
+    assert Upload.objects.count() == before
+
+
+def test_what_is_brought_first_is_drawn_from_later_and_erased(http: httpx.Client) -> None:
+    sent = {"files": {"file": files.film(6)}, "data": {"role": "film"}}
+    answer = http.post("/v1/uploads", **sent)
+    assert answer.status_code == 201, answer.text
+    upload = answer.json()
+    assert (upload["role"], upload["object"]) == ("film", "upload")
+    assert http.post("/v1/uploads", **sent).json()["id"] == upload["id"]
+    job = http.post("/v1/jobs", json={"mode": "film_variation", "film": upload["id"]}).json()
+    done = until(lambda: (seen := http.get(f"/v1/jobs/{job['id']}").json())["state"] == "done" and seen)
+    assert done["seconds"] == 2
+    film = httpx.get(done["media"][0]["url"])
+    assert (film.status_code, film.headers["Content-Type"]) == (200, "video/mp4")
+    ready = http.get(f"/v1/uploads/{upload['id']}").json()
+    assert (ready["state"], ready["width"], ready["seconds"]) == ("ready", 96, 0.75)
+    assert http.delete(f"/v1/uploads/{upload['id']}").json()["state"] == "erased"
+    gone = http.post("/v1/jobs", json={"mode": "film_variation", "film": upload["id"]})
+    assert (gone.status_code, gone.json()["error"]["param"]) == (400, "film")
+    unfit = http.post("/v1/uploads", files={"file": b"nothing"}, data={"role": "sketch"}).json()
+    refused = until(lambda: (seen := http.get(f"/v1/uploads/{unfit['id']}").json())["state"] == "refused" and seen)
+    assert refused["sentence"].startswith("This is no picture that can be read.")
+    assert http.delete(f"/v1/uploads/{unfit['id']}").status_code == 409
+    assert http.post("/v1/uploads", files={"file": b"x"}, data={"role": "ghost"}).json()["error"]["param"] == "role"
 
 
 def test_an_address_shows_the_picture_and_ends(client: openai.OpenAI) -> None:

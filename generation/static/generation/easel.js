@@ -37,8 +37,7 @@
       }
       other?.querySelector("input[type=file]")?.addEventListener("change", async (event) => {
         const file = event.target.files[0];
-        if (file && !event.target.dataset.made) this.setBase(await createImageBitmap(file).catch(() => null));
-        delete event.target.dataset.made;
+        if (file) this.setBase(await createImageBitmap(file).catch(() => null));
       });
     }
 
@@ -222,16 +221,35 @@
     if (!field) return;
     const files = new DataTransfer();
     if (blob) files.items.add(new File([blob], name, { type: "image/png" }));
-    field.dataset.made = "yes";
     field.files = files.files;
   }
 
-  // What was brought in place of a drawing is used as it is.
+  // A picture that was brought is shown where it was chosen.
+  const preview = async (field) => {
+    const place = field.closest("[data-easel]");
+    const picture = field.files[0] && (await createImageBitmap(field.files[0]).catch(() => null));
+    place.querySelector(".preview")?.remove();
+    if (!picture) return;
+    const shown = document.createElement("canvas");
+    const share = Math.min(1, 480 / Math.max(picture.width, picture.height));
+    [shown.width, shown.height] = [picture.width * share, picture.height * share];
+    shown.className = "preview";
+    shown.getContext("2d").drawImage(picture, 0, 0, shown.width, shown.height);
+    place.querySelector(".bring").before(shown);
+    place.querySelector(".chosen")?.remove();
+  };
+
   const start = (root) => {
     for (const place of root.querySelectorAll("[data-easel]")) {
-      if (place.dataset.ready || !place.querySelector(".easel")) continue;
+      if (place.dataset.ready) continue;
       place.dataset.ready = "yes";
-      new Easel(place);
+      if (place.querySelector(".easel")) new Easel(place);
+      const field = place.querySelector("input[type=file]");
+      field.addEventListener("change", () => {
+        if (!place.querySelector(".easel")) return preview(field);
+        // What was brought in place of a drawing is used as it is.
+        place.removeAttribute("data-drawn");
+      });
     }
   };
   start(document);
