@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from moderation.screening.originals import Original, Unreadable, View, is_flat
+from moderation.screening.originals import Flat, Original, Unreadable, View, is_flat
 
 # The first, the last, and others at even distances: so many in all; and what comes after a cut.
 EVEN, MOST_CUTS = 16, 8
@@ -33,7 +33,7 @@ def read_film(data: bytes, *, size: tuple[int, int]) -> Original:
         if number in wanted and not is_flat(picture := as_picture(frame)):
             views.append(View(picture, named(frame)))
     if not views:
-        raise Unreadable("every frame that was looked at is one flat colour")
+        raise Flat("every frame that was looked at is one flat colour")
     return Original(tuple(views), data)
 
 

@@ -11,6 +11,10 @@ class Unreadable(Exception):
     """An original that cannot be looked at; the message says why."""
 
 
+class Flat(Unreadable):
+    """One colour all over: there is nothing to look at."""
+
+
 class Unfit(Exception):
     """An upload that is not taken, and needs no classifier to say so. The message is for the person."""
 

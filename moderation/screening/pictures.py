@@ -6,11 +6,18 @@ import warnings
 from PIL import Image, ImageChops
 
 from journal import files
-from moderation.models import Case
+from moderation.models import Case, Upload
 from moderation.screening import uploads
-from moderation.screening.originals import Original, Unreadable, View, is_flat
+from moderation.screening.originals import Flat, Original, Unfit, Unreadable, View, is_flat
 from moderation.signals import MachineryFault
 
+BLANK = {
+    Upload.Role.PICTURE: "The picture is one flat colour all over; there is nothing in it to start from.",
+    Upload.Role.MASK: "The mask marks nothing.",
+    Upload.Role.SKETCH: "The sketch is blank. Draw some lines.",
+    Upload.Role.MAP: "The map has one colour all over. Paint two parts at the least.",
+    Upload.Role.FILM: "The film shows nothing but flat colours.",
+}
 FORMATS = ("PNG", "JPEG", "WEBP")
 # Far above what any model draws, far below what fills the memory.
 MOST_PIXELS = 40_000_000
@@ -28,7 +35,10 @@ def read_original(case: Case) -> Original:
         assert upload.height is not None
         data = fetch(upload.pixels_key, upload.pixels_sha256)
         alpha = fetch(upload.alpha_key, upload.alpha_sha256) if upload.alpha_key else None
-        return look_at(data, size=(upload.width, upload.height), alpha=alpha, is_film=upload.kind == "film")
+        try:
+            return look_at(data, size=(upload.width, upload.height), alpha=alpha, is_film=upload.kind == "film")
+        except Flat as flat:
+            raise Unfit(BLANK[Upload.Role(upload.role)]) from flat
     evidence = case.evidence
     data = fetch(evidence["original_key"], evidence["original_sha256"])
     return look_at(data, size=(evidence["width"], evidence["height"]), is_film=evidence.get("fps", 0) > 0)
@@ -49,7 +59,7 @@ def look_at(data: bytes, *, size: tuple[int, int], alpha: bytes | None = None, i
         views.append(View(ImageChops.subtract(white, clear), "on black"))
     seen = tuple(view for view in views if not is_flat(view.picture))
     if not seen:
-        raise Unreadable("the picture is one flat colour")
+        raise Flat("the picture is one flat colour")
     return Original(seen)
 
 

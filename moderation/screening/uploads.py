@@ -16,13 +16,6 @@ from moderation.models import Case, Upload
 from moderation.screening.originals import Unfit, Unreadable
 from moderation.signals import MachineryFault
 
-BLANK = {
-    Upload.Role.PICTURE: "The picture is one flat colour all over; there is nothing in it to start from.",
-    Upload.Role.SKETCH: "The sketch is blank. Draw some lines.",
-    Upload.Role.MAP: "The map has one colour all over. Paint two parts at the least.",
-    Upload.Role.FILM: "The film shows nothing but flat colours.",
-}
-
 
 def decoded(case: Case) -> Upload:
     """The upload of a case, with its pixels in quarantine. The file itself is gone afterwards.
@@ -67,11 +60,7 @@ def _decode(upload: Upload) -> Decoded:
         raise Unfit(str(bad)) from bad
     if made.record["sha256"] != upload.sha256:
         raise Unreadable("the file in quarantine is not the one that was brought")
-    if upload.role == Upload.Role.MASK:
-        return _mask(made)
-    if made.record["is_flat"] and not made.alpha:
-        raise Unfit(BLANK[Upload.Role(upload.role)])
-    return made
+    return _mask(made) if upload.role == Upload.Role.MASK else made
 
 
 def _mask(made: Decoded) -> Decoded:
