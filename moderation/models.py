@@ -393,6 +393,8 @@ class Upload(models.Model):
         MAP = "map", "painted map"
         FILM = "film", "film"
 
+    FOLDER: ClassVar = "uploads"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     person = models.ForeignKey(User, on_delete=models.PROTECT, related_name="uploads")
     case = models.OneToOneField(Case, on_delete=models.PROTECT, related_name="upload")
@@ -451,6 +453,11 @@ class Upload(models.Model):
                 func="RAISE EXCEPTION 'what an upload was decoded to never changes'; RETURN NULL;",
             ),
         ]
+
+    @property
+    def folder(self) -> str:
+        """Where its files lie, in both stores: by its day, so that what no row names is found when its term is over."""
+        return f"{self.FOLDER}/{self.created_at:%Y-%m-%d}/{self.pk}"
 
     @property
     def kind(self) -> str:

@@ -1,13 +1,13 @@
 """What the sweeper sees to in this room: lost leases, forgotten wake-ups, cases nobody decided."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from journal import outbox
+from journal import files, outbox
 from journal.transactions import step
 from moderation.actions import CaseTaken, Ruling, hold, refuse
 from moderation.actions.uploads import erase, forget_raw
@@ -93,11 +93,33 @@ def erase_uploads() -> int:
 
     What is not decided yet is kept until it is.
     """
-    ended = timezone.now() - timedelta(days=settings.UPLOAD_DAYS)
+    ended = _upload_term()
     undecided = [Case.State.PENDING, Case.State.IN_REVIEW]
     over = Upload.objects.filter(erased_at__isnull=True, created_at__lt=ended).exclude(case__state__in=undecided)
     erased = 0
     for upload in over.select_related("case").order_by("created_at")[: 10 * AT_ONCE]:
         erase(upload)
         erased += 1
+    return erased + _erase_unnamed(ended)
+
+
+def _upload_term() -> datetime:
+    """Whatever was brought before this is kept no longer."""
+    return timezone.now() - timedelta(days=settings.UPLOAD_DAYS)
+
+
+def _erase_unnamed(ended: datetime) -> int:
+    """Remove files of uploads that no row came of: who took them was killed at that. Returns of how many uploads.
+
+    Lists the days that are over, so it costs what is left there and not what was ever brought.
+    """
+    erased = 0
+    for store in (files.quarantine(), files.released()):
+        for day in files.listing(store, Upload.FOLDER, files=False):
+            if day >= f"{ended:%Y-%m-%d}":
+                continue
+            for name in files.listing(store, f"{Upload.FOLDER}/{day}", files=False):
+                if not Upload.objects.filter(pk=name, erased_at__isnull=True).exists():
+                    files.remove_folder(store, f"{Upload.FOLDER}/{day}/{name}")
+                    erased += 1
     return erased

@@ -47,7 +47,7 @@ def take(person: User, file: "File[bytes]", role: str) -> Upload:
     _allow(person)
     upload = Upload(person=person, role=role, sha256=digest.hexdigest(), bytes=file.size)
     failpoint("upload.before_write")
-    upload.raw_key = files.write_once(files.quarantine(), f"uploads/{upload.pk}/brought", file)
+    upload.raw_key = files.write_once(files.quarantine(), f"{upload.folder}/brought", file)
     try:
         with step("moderation.take"):
             evidence = {"original_sha256": upload.sha256, "bytes": upload.bytes, "role": role}
@@ -67,11 +67,12 @@ def forget_raw(upload: Upload) -> None:
 
 
 def erase(upload: Upload) -> None:
-    """Remove every file of an upload, and write down that its term is over. Its row and its decisions stay."""
-    for name in filter(None, (upload.raw_key, upload.pixels_key, upload.alpha_key)):
-        files.remove(files.quarantine(), name)
-    for name in filter(None, (upload.case.derivative_key, upload.case.poster_key)):
-        files.remove(files.released(), name)
+    """Remove every file of an upload, and write down that its term is over. Its row and its decisions stay.
+
+    Also what no row names: a process that lost its lease, or was killed, left it.
+    """
+    for store in (files.quarantine(), files.released()):
+        files.remove_folder(store, upload.folder)
     with step("moderation.erase"):
         Upload.objects.filter(pk=upload.pk, erased_at__isnull=True).update(
             raw_key="", pixels_key="", alpha_key="", erased_at=timezone.now()

@@ -82,7 +82,7 @@ def _mask(made: Decoded) -> Decoded:
 def _keep(upload: Upload, made: Decoded, token: uuid.UUID) -> dict[str, Any]:
     """Write the pixels, below the lease that made them. Returns what the row is to say."""
     suffix = ".mp4" if upload.kind == "film" else ".png"
-    folder = f"uploads/{upload.pk}/{token}"
+    folder = f"{upload.folder}/{token}"
     sha256 = files.digest(made.pixels)
     fields: dict[str, Any] = {
         "pixels_key": files.write_once(files.quarantine(), f"{folder}/{sha256}{suffix}", made.pixels),

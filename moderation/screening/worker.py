@@ -19,7 +19,7 @@ from moderation.actions import CannotRelease, CaseTaken, Ruling, clear, hold, re
 from moderation.actions.uploads import erase
 from moderation.classifiers.armoury import SAMPLE_PROMPT, Armoury, sample_picture
 from moderation.derivative import Derivative
-from moderation.models import Case, Decision, Screening, Upload
+from moderation.models import Case, Decision, Screening
 from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
 from moderation.rules import in_words, policies
@@ -197,7 +197,10 @@ class _Sieve:
         """What would be released, or, of an upload, shown to who brought it; None for a prompt."""
         if not isinstance(subject, Original):
             return None
-        return derivative.make(subject, case.evidence, folder=str(self.batch.token))
+        folder = str(self.batch.token)
+        if case.subject == Case.Subject.UPLOAD:
+            folder = f"{case.upload.folder}/{folder}"
+        return derivative.make(subject, case.evidence, folder=folder)
 
     def move(self, case: Case, screening: Screening, verdict: Verdict, made: Derivative | None) -> None:
         """Clear, hold or refuse. Raises CaseTaken when the lease was lost."""
@@ -239,7 +242,7 @@ class _Sieve:
             refuse(case, ruling, fence={"lease_token": self.batch.token})
         except CaseTaken:
             return False
-        erase(Upload.objects.select_related("case").get(case=case))
+        erase(case.upload)
         return True
 
     def failed(self, case: Case, why: str, subject: Subject | None = None) -> bool:

@@ -116,6 +116,28 @@ def remove(storage: Storage, name: str) -> None:
         raise StoreAway(f"{name} cannot be removed now: {error.strerror or error}.") from error
 
 
+def remove_folder(storage: Storage, folder: str) -> None:
+    """Remove everything below a folder, and it. Raises StoreAway."""
+    for name in listing(storage, folder, files=True):
+        remove(storage, f"{folder}/{name}")
+    for name in listing(storage, folder, files=False):
+        remove_folder(storage, f"{folder}/{name}")
+    # A file system keeps empty folders; an object store has none.
+    if isinstance(storage, FileSystemStorage):
+        remove(storage, folder)
+
+
+def listing(storage: Storage, folder: str, *, files: bool) -> list[str]:
+    """The names of the files, or of the folders, right below a folder; none where there is no such folder."""
+    try:
+        folders, names = storage.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreAway(f"{folder} cannot be listed now: {error.strerror or error}.") from error
+    return sorted(name for name in (names if files else folders) if name)
+
+
 class NoStore(Storage):
     """The default store: there is none. Every file of ours goes to quarantine or to released."""
 

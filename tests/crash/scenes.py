@@ -5,13 +5,16 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.files.base import ContentFile
 from django.utils import timezone
 
 from accounts.models import User
 from billing import allowances, ledger
 from billing import sweep as billing_sweep
 from generation import sweep as generation_sweep
-from generation.actions import drawing, jobs
+from generation.actions import drawing as drawing_verbs
+from generation.actions import jobs
+from generation.actions.inputs import bring
 from generation.engine.fake import FakeEngine
 from generation.models import Job, Turn
 from generation.turns import Affinity, claim
@@ -19,9 +22,10 @@ from journal.seal import HeadFile, seal_new_lines
 from journal.transactions import step
 from moderation import sweep as moderation_sweep
 from moderation.actions import CannotRelease, CaseTaken, claim_next, decide, lift, withdraw
-from moderation.models import Case, Freeze
+from moderation.models import Case, Freeze, Upload
 from moderation.screening import leases
 from tests import path
+from tests.uploads.files import drawing, saved
 
 ORDERS = {
     "one": ("alice", "a red apple on blue"),
@@ -86,7 +90,7 @@ def broken_engine() -> None:
     order_everything()
     path.work_prompts()
     if batch := claim(worker="broken", affinity=Affinity(), batch_sizes={"fake": 8}):
-        drawing.draw(batch, BrokenEngine())
+        drawing_verbs.draw(batch, BrokenEngine())
     main_path()
 
 
@@ -155,6 +159,17 @@ def severe() -> None:
             raise AssertionError("nobody else works here") from error
 
 
+def brought() -> None:
+    """Carol brings a picture that is drawn over, and a file that is none; what was brought ends with its term."""
+    for name, data in (("good", saved(drawing())), ("bad", b"no picture")):
+        kept = bring(person("carol"), ContentFile(data), mode="image_to_image", name="picture")
+        path.submit(person("carol"), "a pear", key=name, mode="image_to_image", picture=str(kept.pk))
+    main_path()
+    moderation_sweep.forget_raw_uploads()
+    moderation_sweep.erase_uploads()
+    assert not Upload.objects.exclude(raw_key="").exists(), "a file is kept as it was brought"
+
+
 def months_pass() -> None:
     """A monthly grant falls due, and an old lot expires."""
     wallet = ledger.wallet_of(person("bruno"))
@@ -195,6 +210,10 @@ SCENES: dict[str, Callable[[], None]] = {
     "sweep.wake_draw": lost_wakeups,
     "moderation.lift": severe,
     "moderation.withdraw": severe,
+    "moderation.take": brought,
+    "moderation.erase": brought,
+    "screen.decoded": brought,
+    "upload.": brought,
     "sweep.expire": months_pass,
     "sweep.grant_monthly": months_pass,
     "wallet.open": first_wallet,

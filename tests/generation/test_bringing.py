@@ -1,6 +1,7 @@
 """Jobs that start from what a person brought: judged first, drawn with only when all of it was cleared."""
 
 import io
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,8 @@ def pixels(job: Job) -> np.ndarray:
 
 def stored(upload: Upload) -> list[Path]:
     """Every file of an upload that lies in a store, whether a row names it or not."""
-    case = Case.objects.get(key=upload.pk)
-    released = Path(files.released().path(case.derivative_key)) if case.derivative_key else Path("/none")
-    own = Path(files.quarantine().path(f"uploads/{upload.pk}"))
-    return [path for path in (*own.rglob("*"), released) if path.is_file()]
+    own = [Path(store.path(upload.folder)) for store in (files.quarantine(), files.released())]
+    return [path for folder in own for path in folder.rglob("*") if path.is_file()]
 
 
 def test_a_job_waits_until_what_was_brought_is_cleared(people: People) -> None:
@@ -93,7 +92,7 @@ def test_a_job_waits_until_what_was_brought_is_cleared(people: People) -> None:
     upload = Upload.objects.get()
     assert (upload.width, upload.height, upload.raw_key) == (96, 96, "")
     assert files.quarantine().exists(upload.pixels_key)
-    assert not files.quarantine().exists(f"uploads/{upload.pk}/brought")
+    assert not files.quarantine().exists(f"{upload.folder}/brought")
     # The disc comes through.
     assert np.abs(pixels(job)[32, 32] - np.array(ORANGE)).max() < 30
     assert_nothing_lost()
@@ -287,7 +286,8 @@ def test_the_same_order_with_the_same_files_is_the_same_job(people: People) -> N
 @pytest.mark.parametrize(("data", "said"), [(b"", "The file is empty"), (b"x" * 20_000_001, "larger than 20 MB")])
 def test_a_file_that_is_no_size_to_take_leaves_nothing(people: People, data: bytes, said: str) -> None:
     def lying() -> set[str]:
-        return set(files.quarantine().listdir("uploads")[0]) if files.quarantine().exists("uploads") else set()
+        days = files.listing(files.quarantine(), "uploads", files=False)
+        return {name for day in days for name in files.listing(files.quarantine(), f"uploads/{day}", files=False)}
 
     before = lying()
     with pytest.raises(UploadRefused, match=said):
@@ -305,14 +305,21 @@ def test_an_hour_has_an_end(people: People, settings: Any) -> None:
     take(people.carol, file(drawing()), "picture")
 
 
-def test_nothing_is_kept_beyond_its_term(people: People, settings: Any) -> None:
+@pytest.fixture
+def empty_stores(people: People) -> None:
+    """Other tests leave files, and take their rows along."""
+    for store in (files.quarantine(), files.released()):
+        files.remove_folder(store, Upload.FOLDER)
+
+
+def test_nothing_is_kept_beyond_its_term(people: People, settings: Any, empty_stores: None) -> None:
     cleared = take(people.alice, file(drawing()), "picture")
     held = take(people.alice, file(drawing(mark=(200, 10, 0))), "picture")
     blocked = take(people.alice, file(drawing(mark=(200, 20, 0))), "picture")
     path.work_prompts()
     assert sweep.erase_uploads() == 0
     assert all(stored(upload) for upload in (cleared, held, blocked))
-    Upload.objects.update(created_at=timezone.now() - timedelta(days=settings.UPLOAD_DAYS, hours=1))
+    later(settings)
     assert sweep.erase_uploads() == 2
     assert [stored(upload) for upload in (cleared, blocked)] == [[], []]
     assert stored(held)
@@ -321,14 +328,35 @@ def test_nothing_is_kept_beyond_its_term(people: People, settings: Any) -> None:
         path.submit(people.alice, "a pear", mode="image_to_image", picture=str(cleared.pk))
     decided(people, "refused")
     assert sweep.erase_uploads() == 1
+    assert stored(held) == []
     case = Case.objects.get(key=cleared.pk)
     assert not files.released().exists(case.derivative_key)
+
+
+def later(settings: Any) -> None:
+    """As if all that was brought had been brought a day before its term ends."""
+    settings.UPLOAD_DAYS = -1
+
+
+def test_files_that_no_row_names_end_with_their_day(people: People, settings: Any, empty_stores: None) -> None:
+    """Whoever took or decoded them was killed at that."""
+    upload = take(people.alice, file(drawing(mark=(200, 10, 0))), "picture")
+    path.work_prompts()
+    day = upload.folder.rpartition("/")[0]
+    for store in (files.quarantine(), files.released()):
+        files.write_once(store, f"{day}/{uuid.uuid4()}/brought", b"as it was brought")
+    before = stored(upload)
+    assert sweep.erase_uploads() == 0
+    later(settings)
+    assert sweep.erase_uploads() == 2
+    assert stored(upload) == before != []
+    assert sweep.erase_uploads() == 0
 
 
 def test_a_file_that_a_killed_sieve_left_is_removed(people: People) -> None:
     upload = take(people.alice, file(drawing()), "picture")
     path.work_prompts()
-    left = files.write_once(files.quarantine(), f"uploads/left-{upload.pk}", b"as it was brought")
+    left = files.write_once(files.quarantine(), f"{upload.folder}/left", b"as it was brought")
     Upload.objects.filter(pk=upload.pk).update(raw_key=left)
     assert sweep.forget_raw_uploads() == 1
     assert sweep.forget_raw_uploads() == 0
