@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 
@@ -82,10 +83,22 @@ def _strength(item: DrawItem) -> float:
     return max(1.0 if item.strength is None else item.strength, 1 / item.steps)
 
 
+def _window(item: DrawItem) -> torch.Tensor:
+    """What a ControlNet for inpainting sees (as lllyasviel's of 2023): the picture, 3 x height x width of 0..1, and -1
+    wherever it is drawn anew."""
+    assert item.picture is not None
+    assert item.mask is not None
+    seen = torch.from_numpy(np.asarray(item.picture.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)
+    return seen.masked_fill(torch.from_numpy(np.asarray(item.mask.convert("L")) > 127), -1.0)
+
+
 def _inputs(takes: Any, items: Sequence[DrawItem]) -> dict[str, Any]:
     """What goes in beside words. In a list, one for each item, which for a film is taken out again."""
     item = items[0]
     match item.mode:
+        case "inpainting" if "control_image" in takes:
+            lead = torch.stack([_window(each) for each in items])
+            return _inputs({}, items) | {"control_image": lead}
         case "inpainting":
             return {"image": [each.picture for each in items], "mask_image": [each.mask for each in items]}
         case "image_to_image" | "variation":

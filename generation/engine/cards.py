@@ -47,14 +47,16 @@ class ModeCard:
     """How a card does one mode.
 
     sizes maps what is released to what is drawn, (width, height) in pixels; the difference is made by a plain resize.
-    parts are folders below the card's that take the place of the pipeline's own, or are added to it. frames are the
-    lengths of film that can be drawn, the default first; fps is frames a second. palette names what each colour of a
-    painted map means, as (red, green, blue).
+    parts are folders below the card's that take the place of the pipeline's own, or are added to it; lora is one with
+    a low-rank change of the U-Net (Hu et al., 2021) that is of this mode alone, "" for none. frames are the lengths of
+    film that can be drawn, the default first; fps is frames a second. palette names what each colour of a painted map
+    means, as (red, green, blue).
     """
 
     mode: Mode
     pipeline: str
     parts: Mapping[str, str]
+    lora: str
     sizes: Mapping[Size, Size]
     steps: Span[int]
     guidance_scale: Span[float]

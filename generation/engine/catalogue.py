@@ -164,6 +164,7 @@ def _mode(table: _Table, mode: Mode) -> ModeCard:
         mode=mode,
         pipeline=table.among("pipeline", mode.pipelines),
         parts={key: _below(parts, key) for key in list(parts.values)},
+        lora=_below(table, "lora", " ").strip(),
         sizes=_sizes(table),
         steps=_steps(table),
         guidance_scale=_span(table, "guidance_scale"),

@@ -15,6 +15,7 @@ from generation.engine.checks import medium_of
 from generation.engine.errors import EngineBroken
 from generation.engine.items import DrawItem, Drawn, NotDrawn, OnStep, WhyNot
 from generation.engine.loading import Resident
+from generation.engine.masks import keep_outside
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,9 @@ class DiffusersEngine:
             pipeline.scheduler = scheduler
         decoded = made.frames if hasattr(made, "frames") else made.images
         for item, pixels in zip(part, decoded, strict=True):
-            yield medium_of(item.key, np.asarray(pixels), fps=item.fps)
+            result = medium_of(item.key, np.asarray(pixels), fps=item.fps)
+            is_edit = isinstance(result, Drawn) and item.mask is not None
+            yield keep_outside(result, item) if is_edit else result
 
     def _resident(self, card: ModelCard) -> Resident:
         found = self._residents.get(card.name)

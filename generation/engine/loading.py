@@ -1,5 +1,6 @@
 """From a card's checked folder to pipelines: one for each mode, sharing all weights that they can."""
 
+import copy
 import json
 import logging
 import os
@@ -44,7 +45,7 @@ class Resident:
         self.card, self.device = card, device
         # On a CPU without native half precision everything is computed in single.
         self.dtype = getattr(torch, card.dtype) if device != "cpu" else torch.float32
-        self._made: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
+        self._made: dict[tuple[object, ...], Any] = {}
         self._compiled: set[int] = set()
         try:
             self._base = self._load_base()
@@ -53,7 +54,7 @@ class Resident:
 
     def pipeline(self, way: ModeCard) -> Any:
         """The pipeline of one mode, made when first asked for. Raises WeightsError."""
-        key = (way.pipeline, tuple(sorted(way.parts.items())))
+        key = (way.pipeline, tuple(sorted(way.parts.items())), way.lora)
         if key not in self._made:
             try:
                 self._made[key] = self._make(way)
@@ -97,12 +98,14 @@ class Resident:
 
     def _make(self, way: ModeCard) -> Any:
         kind = OWN.get(way.pipeline) or getattr(diffusers, way.pipeline)
-        if type(self._base) is kind and not way.parts:
+        if type(self._base) is kind and not way.parts and not way.lora:
             made = self._base
         else:
             parts = {name: self._part(folder) for name, folder in way.parts.items()}
             # Without a type `from_pipe` turns the shared weights to single precision.
             made = kind.from_pipe(self._base, dtype=self.dtype, **parts)
+        if way.lora:
+            self._change(made, way.lora)
         made.set_progress_bar_config(disable=True)
         # Its own clamps to 0..1 and so makes white of infinity; the check needs the decoder's numbers as they came.
         processor = getattr(made, "video_processor", None) or made.image_processor
@@ -126,6 +129,15 @@ class Resident:
         return getattr(diffusers, name).from_pretrained(
             place, dtype=self.dtype, variant=self.card.variant(folder), local_files_only=True, use_safetensors=True
         )
+
+    def _change(self, pipeline: Any, folder: str) -> None:
+        """Put a LoRA into the U-Net of one pipeline: into a copy, or every mode that shares it would be changed."""
+        (file,) = (self.card.folder / folder).glob("*.safetensors")
+        if pipeline.unet is self._base.unet:
+            pipeline.register_modules(unet=copy.deepcopy(pipeline.unet))
+        pipeline.load_lora_weights(file.parent, weight_name=file.name, local_files_only=True, use_safetensors=True)
+        pipeline.fuse_lora(components=["unet"])
+        pipeline.unload_lora_weights()
 
     def _tune(self, pipeline: Any) -> None:
         """Bring it to the device, prepared as the card says."""

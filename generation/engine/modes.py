@@ -48,7 +48,10 @@ MODES: dict[str, Mode] = {
         Mode(
             "inpainting",
             "Change a part",
-            _names("StableDiffusionInpaint StableDiffusionXLInpaint StableDiffusion3Inpaint FluxInpaint ZImageInpaint")
+            _names(
+                "StableDiffusionInpaint StableDiffusionControlNetInpaint StableDiffusionXLInpaint "
+                "StableDiffusion3Inpaint FluxInpaint ZImageInpaint"
+            )
             | {"fake"},
             needs=("picture", "mask"),
             has_strength=True,

@@ -3,6 +3,7 @@
 The real ones differ in size only: the same classes, the same files, the same loader.
 """
 
+import copy
 import json
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import sentencepiece
 import torch
 import transformers
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from peft import LoraConfig, get_peft_model_state_dict
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -147,8 +149,8 @@ def unet(**changed: Any) -> UNet2DConditionModel:
 
 
 def save_sd(folder: Path) -> None:
-    """Stable Diffusion, with a U-Net for inpainting, two ControlNets, a motion adapter and a tiny decoder in
-    folders beside."""
+    """Stable Diffusion, with a U-Net for inpainting, three ControlNets, a motion adapter, a LoRA and a tiny decoder
+    in folders beside."""
     base = unet()
     diffusers.StableDiffusionPipeline(
         vae=vae(),
@@ -161,8 +163,9 @@ def save_sd(folder: Path) -> None:
         requires_safety_checker=False,
     ).save_pretrained(folder)
     unet(in_channels=9).save_pretrained(folder / "unet-inpainting")
-    for name in ("controlnet-scribble", "controlnet-segmentation"):
+    for name in ("controlnet-scribble", "controlnet-segmentation", "controlnet-inpainting"):
         _control(base).save_pretrained(folder / name)
+    save_lora(base, folder / "lora")
     diffusers.MotionAdapter(
         block_out_channels=(4, 8),
         motion_layers_per_block=1,
@@ -174,6 +177,17 @@ def save_sd(folder: Path) -> None:
         encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1),
         num_decoder_blocks=(1, 1),
     ).save_pretrained(folder / "tiny-decoder")  # fmt: skip
+
+
+def save_lora(base: UNet2DConditionModel, folder: Path) -> None:
+    """A LoRA of the U-Net that does something: a fresh one's second half is nought."""
+    changed = copy.deepcopy(base)
+    changed.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_v", "conv1"]))
+    tensors = get_peft_model_state_dict(changed)
+    for name, tensor in tensors.items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(tensor, std=0.5)
+    diffusers.StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=tensors)
 
 
 def save_lcm(folder: Path) -> None:
@@ -412,6 +426,16 @@ FAMILIES: dict[str, Family] = {
             ("image_to_film", "AnimateDiffVideoToVideoPipeline", {"motion_adapter": "motion-adapter"}),
             ("film_variation", "AnimateDiffVideoToVideoPipeline", {"motion_adapter": "motion-adapter"}),
             ("film_between", "LatentInterpolationPipeline", {}),
+        ),
+    ),
+    # As the house's: a ControlNet for inpainting, and LoRAs for few steps and for the words of moving.
+    "sd-led": Family(
+        save_sd,
+        (
+            ("text_to_image", SD.format(""), {"lora": "lora"}),
+            ("image_to_image", SD.format("Img2Img"), {}),
+            ("inpainting", SD.format("ControlNetInpaint"), {"controlnet": "controlnet-inpainting"}),
+            ("text_to_film", "AnimateDiffPipeline", {"motion_adapter": "motion-adapter", "lora": "lora"}),
         ),
     ),
     # Distilled to few steps: the guidance scale goes into the U-Net. Inpainting without weights of its own.

@@ -45,7 +45,7 @@ def write_card(root: Path, name: str, family: Family, side: int = SIDE) -> Model
     lines = [line for line in shared.splitlines() if line.split(" ")[0] not in unused]
     for mode, pipeline, parts in modes:
         lines += [f"[modes.{mode.name}]", f'pipeline = "{pipeline}"']
-        lines += [f"parts.{part} = {folder!r}" for part, folder in parts.items()]
+        lines += [f"{part if part == 'lora' else f'parts.{part}'} = {folder!r}" for part, folder in parts.items()]
         if mode.has_palette:
             lines.append('palette = { sky = "#06e6e6", grass = "#04fa07" }')
     top = f'name = "{name}"\ntitle = "{name}"\ndescription = "Random."\nfolder = "{name}"\nlicence = "none"\n'
@@ -164,12 +164,39 @@ def test_a_seed_gives_its_picture_alone_or_among_others(
 def test_what_the_mask_leaves_out_stays_and_the_rest_is_drawn_anew(
     engine: DiffusersEngine, cards: dict[str, ModelCard]
 ) -> None:
-    """With random weights the decoder knows no picture: compared are two draws over the same one."""
-    card = cards["lcm"]
-    wanted = item(card, "inpainting", steps=8, strength=1.0)
-    one, two = drawn(engine, card, wanted, replace(wanted, key="b", prompt="~ ~ ~ ~ ~ ~"))
-    difference = np.abs(one - two)[0].max(axis=(0, 2))
-    assert difference[SIDE // 2 + 8 :].mean() > 3 * difference[: SIDE // 2 - 8].mean()
+    for family in ("lcm", "sd", "sd-led", "sdxl"):
+        card = cards[family]
+        wanted = item(card, "inpainting", steps=2, strength=1.0)
+        for result in drawn(engine, card, wanted, replace(wanted, key="b", prompt="~ ~ ~ ~ ~ ~")):
+            difference = np.abs(result[0] - np.asarray(picture(1), dtype=int))
+            assert difference[:, : SIDE // 2].max() == 0
+            assert difference[:, SIDE // 2 :].mean() > 10
+
+
+def test_a_brush_as_thin_as_the_seam_is_drawn_anew(engine: DiffusersEngine, cards: dict[str, ModelCard]) -> None:
+    mask = Image.new("L", (SIDE, SIDE))
+    mask.paste(255, (30, 0, 31, SIDE))
+    result = drawn(engine, cards["sd"], item(cards["sd"], "inpainting", mask=mask))[0][0]
+    difference = np.abs(result - np.asarray(picture(1), dtype=int)).max(axis=(0, 2))
+    assert difference[30] > 5
+    assert difference[:30].max() == difference[31:].max() == 0
+
+
+def test_a_lora_changes_its_own_mode_and_no_other(engine: DiffusersEngine, cards: dict[str, ModelCard]) -> None:
+    card = cards["sd-led"]
+    way = card.modes["text_to_image"]
+    plain = replace(card, name="plain", modes=card.modes | {"text_to_image": replace(way, lora="")})
+    before = drawn(engine, plain, item(plain, "text_to_image"))[0]
+    over = drawn(engine, card, item(card, "image_to_image"))[0]
+    changed = drawn(engine, card, item(card, "text_to_image"))[0]
+    assert np.abs(changed - before).max() > 2
+    assert np.abs(drawn(engine, card, item(card, "image_to_image"))[0] - over).max() <= 2
+    film, as_before = (
+        drawn(engine, each, item(each, "text_to_film"))[0]
+        for each in (card, replace(card, name="still", modes=card.modes | {
+            "text_to_film": replace(card.modes["text_to_film"], lora="")}))
+    )  # fmt: skip
+    assert np.abs(film - as_before).max() > 2
 
 
 def test_a_control_is_followed(engine: DiffusersEngine, cards: dict[str, ModelCard]) -> None:
