@@ -20,8 +20,9 @@ class World(NamedTuple):
 
 
 @contextmanager
-def world(*, durable: bool = True) -> Iterator[World]:
-    """Start PostgreSQL with fsync, prepare a database, and set Django up on it, with the fake engine."""
+def world(*, durable: bool = True, **env: str) -> Iterator[World]:
+    """Start PostgreSQL with fsync, prepare a database, and set Django up on it, with the fake engine unless `env` says
+    otherwise."""
     from local.postgres import EmbeddedPostgres
 
     with tempfile.TemporaryDirectory(prefix="vaglio-bench-") as scratch:
@@ -44,6 +45,7 @@ def world(*, durable: bool = True) -> Iterator[World]:
                 "LOG_LEVEL": "WARNING",
                 "BASE_URL": "http://testserver",
                 "ALLOWED_HOSTS": "testserver,127.0.0.1",
+                **env,
             }
             import django
             from django.core.management import call_command

@@ -102,12 +102,13 @@ from training.loop import Run
 torch.manual_seed(0)
 run = Run("tiny", torch.nn.Linear(3, 1), rate=0.1, average=0.9, folder=Path(sys.argv[1]))
 print("starts at", run.step, flush=True)
-def loss(step):
-    chance = torch.Generator().manual_seed(step)
-    return run.model(torch.randn(8, 3, generator=chance)).square().mean()
+def make(step, rng):
+    return rng.standard_normal((8, 3), dtype="float32")
+def loss(batch, chance):
+    return run.model(batch + torch.randn(8, 3, generator=chance)).square().mean()
 def saved(step):
     print("saved", step, flush=True)
-run.train(loss, minutes=5, steps=int(sys.argv[2]), save_every=0, after_save=saved)
+run.train(loss, make, name=1, minutes=5, steps=int(sys.argv[2]), save_every=0, after_save=saved)
 """
 
 

@@ -12,12 +12,24 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from training.feeding import Make, feed, moved, workers
 
 STATE = Path(__file__).parent / "state"
 
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def on_gpu() -> bool:
+    return device().type == "cuda"
+
+
+def sized(*, cpu: int, gpu: int) -> int:
+    """The size of a batch, by where the model learns."""
+    return gpu if on_gpu() else cpu
 
 
 def has_fast_bfloat16() -> bool:
@@ -27,7 +39,12 @@ def has_fast_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def mixed_precision() -> Iterator[None]:
-    with torch.autocast(device().type, torch.bfloat16, enabled=has_fast_bfloat16()):
+    """Compute in bfloat16 where that pays. On a CPU with plain attention: the backward pass of the fused one takes half
+    of a step there."""
+    with contextlib.ExitStack() as held:
+        held.enter_context(torch.autocast(device().type, torch.bfloat16, enabled=has_fast_bfloat16()))
+        if not on_gpu():
+            held.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield
 
 
@@ -56,15 +73,22 @@ class Run:
     ) -> None:
         self.path = (folder or STATE) / f"{name}.pt"
         self.name, self.model, self.rate, self.average = name, model.to(device()), rate, average
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=betas, weight_decay=decay)
-        self.mean = {key: value.clone() for key, value in model.state_dict().items()} if average else {}
+        # What is frozen is another model's: it is neither trained nor kept.
+        self.learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.learning, lr=rate, betas=betas, weight_decay=decay, fused=torch.cuda.is_available()
+        )
+        self.own = self._own()
+        self.mean = {key: value.clone() for key, value in self.own.items()} if average else {}
         self.step, self.seconds = 0, 0.0
         if self.path.is_file():
             self._resume()
 
     def _resume(self) -> None:
         state = torch.load(self.path, map_location=device(), weights_only=True)
-        self.model.load_state_dict(state["model"])
+        with torch.no_grad():
+            for key, value in self.own.items():
+                value.copy_(state["model"][key])
         self.optimizer.load_state_dict(state["optimizer"])
         self.mean, self.step, self.seconds = state["mean"], state["step"], state["seconds"]
         print(f"{self.name}: goes on at step {self.step} after {self.seconds / 60:.1f} minutes", flush=True)
@@ -75,7 +99,7 @@ class Run:
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         torch.save(
             {
-                "model": self.model.state_dict(),
+                "model": self.own,
                 "optimizer": self.optimizer.state_dict(),
                 "mean": self.mean,
                 "step": self.step,
@@ -87,40 +111,52 @@ class Run:
 
     def weights(self) -> dict[str, Any]:
         """The weights to use: the running average where one is kept."""
-        return self.mean or self.model.state_dict()
+        return self.mean or self.own
+
+    def _own(self) -> dict[str, torch.Tensor]:
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        return {key: value for key, value in self.model.state_dict().items() if key not in frozen}
 
     def train(
         self,
-        loss: Callable[[int], torch.Tensor],
+        loss: Callable[[Any, torch.Generator], torch.Tensor],
+        make: Make,
         *,
+        name: int,
         minutes: float,
         steps: int | None = None,
         save_every: float = 120,
         after_save: Callable[[int], None] | None = None,
+        processes: int | None = None,
     ) -> None:
-        """Train until the budget is used. `loss(step)` must draw all its chance from `step`, so that a resumed run
-        sees what an unbroken one would have seen."""
-        budget, saved, shown, sum_, count = minutes * 60, time.monotonic(), 0.0, 0.0, 0
-        clock = time.monotonic()
+        """Train until the budget is used. `make` makes the batch of a step on the CPU, `loss` looks at it.
+
+        Both draw all their chance from the generator that they are given, which is the step's own, so that a resumed
+        run sees what an unbroken one would have seen. The first step of a process is not counted: it compiles.
+        """
+        budget, saved, shown, sum_, count = minutes * 60, time.monotonic(), 0.0, torch.zeros((), device=device()), 0
+        count_workers = workers() if processes is None else processes
+        batches = feed(make, name=name, start=self.step, processes=count_workers)
+        chance = torch.Generator(device())
+        clock: float | None = None
         self.model.train()
         while self.seconds < budget and (steps is None or self.step < steps):
             used = self.seconds / budget if steps is None else max(self.seconds / budget, self.step / steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * min(1.0, (self.step + 1) / 50) * min(1.0, max(0.02, (1 - used) / 0.5))
-            self.optimizer.zero_grad(set_to_none=True)
-            value = loss(self.step)
-            value.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
-            self.step += 1
-            self._follow()
+            batch = moved(next(batches), device())
+            chance.manual_seed(name << 40 | self.step)
+            value = loss(batch, chance)
+            self.learn(value)
+            sum_, count = sum_ + value.detach(), count + 1
+            if clock is None:
+                sum_.item()  # a GPU is waited for, or the compiling would be counted after all
             now = time.monotonic()
-            self.seconds, clock = self.seconds + now - clock, now
-            sum_, count = sum_ + value.item(), count + 1
+            self.seconds, clock = self.seconds + (now - clock if clock else 0), now
             if now - shown > 10:
                 left = (budget - self.seconds) / 60
                 print(f"{self.name}: step {self.step} loss {sum_ / count:.4f}, {left:.1f} minutes left", flush=True)
-                shown, sum_, count = now, 0.0, 0
+                shown, sum_, count = now, torch.zeros((), device=device()), 0
             if now - saved > save_every:
                 self.save()
                 saved = now
@@ -131,14 +167,22 @@ class Run:
         self.save()
         print(f"{self.name}: done at step {self.step} after {self.seconds / 60:.1f} minutes", flush=True)
 
+    def learn(self, value: torch.Tensor) -> None:
+        """One step down the gradient of `value`."""
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(self.learning, 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self._follow()
+
     def _follow(self) -> None:
         """Move the running average; it follows quickly at first."""
         if not self.mean:
             return
         keep = min(self.average, (1 + self.step) / (10 + self.step))
+        moving = [key for key, value in self.own.items() if value.is_floating_point()]
         with torch.no_grad():
-            for key, value in self.model.state_dict().items():
-                if value.is_floating_point():
-                    self.mean[key].lerp_(value, 1 - keep)
-                else:
-                    self.mean[key].copy_(value)
+            torch._foreach_lerp_([self.mean[key] for key in moving], [self.own[key] for key in moving], 1 - keep)
+            for key in self.own.keys() - set(moving):
+                self.mean[key].copy_(self.own[key])

@@ -11,37 +11,38 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from numpy.typing import NDArray
 
-from training.loop import STATE, Run, compiled, device, mixed_precision
+from training.feeding import feed, moved, workers
+from training.loop import STATE, Run, compiled, device, mixed_precision, sized
 from training.models import autoencoder, clip
-from training.models.clip import LAYERS, WIDTH, tokens
+from training.models.clip import LAYERS, WIDTH, as_tensor, tokens
 from training.models.words import LENGTH, as_people_say, tokenizer
-from training.weights_folder import replace_folder, write_sums
-from training.world.captions import caption
-from training.world.scenes import Drawn, Scene, World
+from training.world.captions import MOVING, caption
+from training.world.scenes import Scene, World
 
-BATCH = 96
+BATCH, GPU_BATCH = 96, 512
 UNTOLD = 0.1  # how often the words are left out, so that guidance has something to lean against
 SCALE_SAMPLES = 1024
 # Encoding a picture costs as much as a step of the U-Net: so many are encoded once, and met again with other words.
-POOL, CHUNK = 120_000, 12_000
+POOL, GPU_POOL, CHUNK, PART = 120_000, 240_000, 12_000, 96
+CHANNELS = (80, 128, 160)
+HEADS = (5, 4, 5)
 
 
-def build_unet(channels: int = autoencoder.CHANNELS) -> Any:
+def build_unet() -> Any:
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=autoencoder.SIDE // autoencoder.FACTOR,
-        in_channels=channels,
+        in_channels=autoencoder.CHANNELS,
         out_channels=autoencoder.CHANNELS,
-        # Where things are painted, and the words are read, at half and a quarter of the latents' sides.
-        block_out_channels=(64, 96, 128),
+        block_out_channels=CHANNELS,
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("CrossAttnDownBlock2D",) * len(CHANNELS),
+        up_block_types=("CrossAttnUpBlock2D",) * len(CHANNELS),
         cross_attention_dim=WIDTH,
-        attention_head_dim=4,
+        attention_head_dim=HEADS,  # diffusers' name for the number of heads
         norm_num_groups=16,
     )
 
@@ -112,12 +113,26 @@ def build_scheduler() -> Any:
 
 
 def frozen_words(folder: Path | None = None) -> Any:
-    """The text encoder with what the house CLIP has learnt."""
-    weights = clip.resumed(folder).weights()
-    learnt = {key.removeprefix("clip."): value for key, value in weights.items() if key.startswith("clip.")}
+    """The text encoder with what the house CLIP had learnt when the painter first asked: the CLIP may go on learning,
+    the painter is told things in the words that it knows."""
+    path = (folder or STATE) / "words.pt"
     encoder = build_text_encoder().to(device())
-    take_words(encoder, learnt)
+    if path.is_file():
+        encoder.load_state_dict(torch.load(path, map_location=device(), weights_only=True))
+    else:
+        weights = clip.resumed(folder).weights()
+        take_words(
+            encoder, {key.removeprefix("clip."): value for key, value in weights.items() if key.startswith("clip.")}
+        )
+        torch.save(encoder.state_dict(), path)
     return encoder.eval().requires_grad_(False)
+
+
+def told(words: Any, ids: torch.Tensor) -> torch.Tensor:
+    """What the U-Net reads: the text encoder's last states, n x LENGTH x WIDTH."""
+    with torch.no_grad(), mixed_precision():
+        states: torch.Tensor = words(ids).last_hidden_state
+    return states
 
 
 def scaled_vae(world: World, folder: Path | None = None) -> Any:
@@ -135,10 +150,10 @@ def scaled_vae(world: World, folder: Path | None = None) -> Any:
         rng = np.random.default_rng(23)
         with torch.no_grad(), mixed_precision():
             parts = [
-                vae.encode(autoencoder.pictures(world, rng, autoencoder.BATCH)).latent_dist.mean.float()
+                vae.encode(as_tensor(autoencoder.pictures(world, rng, autoencoder.BATCH)) * 2 - 1).latent_dist.mean
                 for _ in range(SCALE_SAMPLES // autoencoder.BATCH)
             ]
-        seen = torch.cat(parts)
+        seen = torch.cat(parts).float()
         mean, std = seen.mean((0, 2, 3)), seen.std((0, 2, 3))
         torch.save({"mean": mean, "std": std}, path)
     count = autoencoder.CHANNELS
@@ -153,6 +168,18 @@ def scaled_vae(world: World, folder: Path | None = None) -> Any:
     return vae
 
 
+class Encode:
+    """Pictures, n x height x width x 3 bytes, to latents; compiled once."""
+
+    def __init__(self, vae: Any) -> None:
+        self.vae, self.encoder = vae, compiled(vae.encoder)
+
+    def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad(), mixed_precision():
+            latents: torch.Tensor = self.vae.quant_conv(self.encoder(as_tensor(pictures) * 2 - 1)).chunk(2, 1)[0]
+        return latents
+
+
 class Noise:
     """The noise schedule for training: what a latent becomes at a time, and what is to be said of it (velocity)."""
 
@@ -160,38 +187,61 @@ class Noise:
         alphas = build_scheduler().alphas_cumprod.to(device())
         self.keep, self.lose = alphas.sqrt(), (1 - alphas).sqrt()
 
-    def times(self, number: int, rng: np.random.Generator) -> torch.Tensor:
+    def times(self, number: int, chance: torch.Generator) -> torch.Tensor:
         """Stratified: each batch sees the whole range, which calms the loss."""
-        times = ((rng.permutation(number) + rng.random(number)) * len(self.keep) / number).astype(np.int64)
-        return torch.from_numpy(times).to(device())
+        lot = torch.rand(number, generator=chance, device=chance.device)
+        order = torch.randperm(number, generator=chance, device=chance.device)
+        return ((order + lot) * len(self.keep) / number).long().clamp(max=len(self.keep) - 1)
+
+    def _shares(self, like: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        shape = (-1, *[1] * (like.ndim - 1))
+        return self.keep[time].view(shape), self.lose[time].view(shape)
 
     def mixed(self, clean: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The noisy latent, and the velocity to be predicted (Salimans and Ho, 2022)."""
-        a, b = self.keep[time].view(-1, 1, 1, 1), self.lose[time].view(-1, 1, 1, 1)
+        a, b = self._shares(clean, time)
         return a * clean + b * noise, a * noise - b * clean
 
+    def clean(self, noisy: torch.Tensor, velocity: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """The latent that a velocity leads back to."""
+        a, b = self._shares(noisy, time)
+        return a * noisy - b * velocity
 
-def draw(world: World, index: int) -> tuple[Scene, Drawn]:
-    """One picture of the pool by its number: always the same."""
+
+def scene_of(world: World, index: int) -> tuple[Scene, np.random.Generator]:
+    """The scene of one picture of the pool by its number, always the same, and the chance it is drawn with."""
     rng = np.random.default_rng((25, index))
-    scene = world.sample(rng)
-    return scene, world.draw(scene, rng, side=autoencoder.SIDE)
+    return world.sample(rng), rng
 
 
-def pool(world: World, vae: Any, *, size: int = POOL, folder: Path | None = None) -> torch.Tensor:
+def picture_of(world: World, index: int) -> NDArray[np.uint8]:
+    """One picture of the pool by its number."""
+    scene, rng = scene_of(world, index)
+    return world.draw(scene, rng, side=autoencoder.SIDE).picture
+
+
+def say(scene: Scene, rng: np.random.Generator, *, motion: str = "") -> str:
+    """A scene in words as the painter is told it; now and then in none."""
+    if rng.random() < UNTOLD:
+        return ""
+    if not motion and rng.random() < clip.TOLD_TO_MOVE:
+        motion = str(rng.choice(list(MOVING)))
+    return as_people_say(caption(scene, rng, full=0.85, synonyms=0.1, motion=motion).text, rng)
+
+
+def pool(world: World, vae: Any, *, size: int, folder: Path | None = None) -> torch.Tensor:
     """Latents of the pool's pictures, size x 8 x 16 x 16 float16. Kept in chunks, so that a kill costs a minute."""
-    encode, chunks = compiled(vae.encoder), []
+    encode, chunks = Encode(vae), []
+
+    def make(part: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        return np.stack([picture_of(world, index) for index in range(part * PART, (part + 1) * PART)])
+
     for start in range(0, size, CHUNK):
         path = (folder or STATE) / f"latents-{start}.pt"
         if not path.is_file():
-            parts = []
-            for at in range(start, min(start + CHUNK, size), BATCH):
-                numbers = range(at, min(at + BATCH, start + CHUNK, size))
-                pictures = clip.as_tensor(np.stack([draw(world, number)[1].picture for number in numbers])) * 2 - 1
-                with torch.no_grad(), mixed_precision():
-                    parts.append(vae.quant_conv(encode(pictures)).chunk(2, 1)[0].half())
+            parts = feed(make, name=25, start=start // PART, end=min(start + CHUNK, size) // PART, processes=workers())
             temporary = path.with_suffix(".tmp")
-            torch.save(torch.cat(parts), temporary)
+            torch.save(torch.cat([encode(moved(part, device())).half() for part in parts]), temporary)
             temporary.replace(path)
             print(f"painter: {start + CHUNK} pictures are encoded", flush=True)
         chunks.append(torch.load(path, map_location=device(), weights_only=True))
@@ -199,31 +249,29 @@ def pool(world: World, vae: Any, *, size: int = POOL, folder: Path | None = None
 
 
 def train(
-    world: World, *, minutes: float, steps: int | None = None, size: int = POOL, folder: Path | None = None
+    world: World, *, minutes: float, steps: int | None = None, folder: Path | None = None, size: int | None = None
 ) -> Run:
     vae, words = scaled_vae(world, folder), frozen_words(folder)
-    latents = pool(world, vae, size=size, folder=folder)
+    latents = pool(world, vae, size=size or sized(cpu=POOL, gpu=GPU_POOL), folder=folder)
     run = Run("painter", build_unet(), rate=1.5e-3, average=0.999, folder=folder)
-    unet, noises = compiled(run.model), Noise()
+    unet, noises, batch = compiled(run.model), Noise(), sized(cpu=BATCH, gpu=GPU_BATCH)
 
-    def loss(step: int) -> torch.Tensor:
-        rng = np.random.default_rng((24, step))
-        picked = rng.integers(len(latents), size=BATCH)
-        scenes = [world.sample(np.random.default_rng((25, int(index)))) for index in picked]
-        said = [as_people_say(caption(scene, rng, full=0.85, synonyms=0.1).text, rng) for scene in scenes]
-        ids = tokens([text if rng.random() >= UNTOLD else "" for text in said])
-        clean = latents[torch.from_numpy(picked).to(device())].float()
-        with torch.no_grad(), mixed_precision():
-            told = words(ids).last_hidden_state
-        noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32)).to(device())
-        time = noises.times(BATCH, rng)
+    def make(step: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        picked = rng.integers(len(latents), size=batch)
+        scenes = [scene_of(world, int(index))[0] for index in picked]
+        return {"picked": torch.from_numpy(picked), "said": tokens([say(scene, rng) for scene in scenes])}
+
+    def loss(given: dict[str, torch.Tensor], chance: torch.Generator) -> torch.Tensor:
+        clean = latents[given["picked"]].float()
+        noise = torch.randn(clean.shape, generator=chance, device=clean.device)
+        time = noises.times(batch, chance)
         noisy, velocity = noises.mixed(clean, noise, time)
-        # The fused attention's backward pass in bfloat16 takes half of a step on a CPU; the plain one does not.
-        with mixed_precision(), sdpa_kernel(SDPBackend.MATH):
-            guess = unet(noisy, time, told, return_dict=False)[0].float()
+        states = told(words, given["said"])
+        with mixed_precision():
+            guess = unet(noisy, time, states, return_dict=False)[0].float()
         return F.mse_loss(guess, velocity)
 
-    run.train(loss, minutes=minutes, steps=steps)
+    run.train(loss, make, name=24, minutes=minutes, steps=steps)
     return run
 
 
@@ -232,24 +280,8 @@ def resumed(folder: Path | None = None) -> Run:
     return Run("painter", build_unet(), rate=0, average=0.999, folder=folder)
 
 
-def export(run: Run, vae: Any, words: Any, target: str = "house-painter") -> None:
-    """Write the StableDiffusionPipeline folder whole, or not at all."""
-    from diffusers import StableDiffusionPipeline
-
+def frozen_unet(folder: Path | None = None) -> Any:
+    """The painter's network, for whatever learns beside it."""
     unet = build_unet()
-    unet.load_state_dict(run.weights())
-    pipeline = StableDiffusionPipeline(
-        vae=vae.half(),
-        # transformers loads a stored type as it is, diffusers turns its parts to float32: the words stay float32, or
-        # a pipeline loaded without a type would mix the two.
-        text_encoder=words,
-        tokenizer=tokenizer(),
-        unet=unet.half(),
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    with replace_folder(target) as folder:
-        pipeline.save_pretrained(folder, safe_serialization=True)
-        write_sums(folder)
+    unet.load_state_dict(resumed(folder).weights())
+    return unet.to(device()).eval().requires_grad_(False)

@@ -64,6 +64,17 @@ GROUNDS = (
     "{it} in front of {ag} wall",
 )
 OPENINGS = ("a picture of ", "a drawing of ", "a photo of ", "an image of ", "an icon of ", "an emoji of ")
+# What moves how, in words. A picture alone does not show it: pictures are told with them at times, films mostly.
+MOVING = {
+    "left": ("moving left", "moving to the left", "going left"),
+    "right": ("moving right", "moving to the right", "going right"),
+    "up": ("moving up", "rising"),
+    "down": ("moving down", "falling"),
+    "bounce": ("bouncing", "jumping"),
+    "turn": ("turning", "spinning", "rotating"),
+    "grow": ("growing", "getting bigger"),
+    "shrink": ("shrinking", "getting smaller"),
+}
 SIZE_WORDS = {"small": ("small", "tiny", "little"), "big": ("big", "large", "huge")}
 MANY_WORDS = {number: word for word, number in COUNTS.items()}
 _IRREGULAR = {"sheep": "sheep", "fish": "fish", "mouse": "mice", "goose": "geese", "wolf": "wolves", "man": "men",
@@ -140,9 +151,10 @@ def plural(word: str) -> str:
     return " ".join([*before, several])
 
 
-def request(scene: Scene) -> str:
+def request(scene: Scene, motion: str = "") -> str:
     """The plainest words for a scene: what the tests ask the painter for."""
-    return _text(scene, _plain(scene.first, scene.count), _plain(scene.second), 0, GROUNDS[0])
+    moving = MOVING[motion][0] if motion else ""
+    return _text(scene, _plain(scene.first, scene.count), _plain(scene.second), 0, GROUNDS[0], moving)
 
 
 def _plain(item: Item | None, count: int = 1) -> str:
@@ -154,22 +166,28 @@ def _plain(item: Item | None, count: int = 1) -> str:
     return article(" ".join(filter(None, parts)))
 
 
-def _text(scene: Scene, first: str, second: str, phrase: int, ground: str) -> str:
+def _text(scene: Scene, first: str, second: str, phrase: int, ground: str, moving: str) -> str:
     it = PHRASES[scene.relation][phrase][0].format(a=first, b=second) if scene.relation else first
+    if moving:
+        it = f"{it} {moving}"
     if not ground:
         return it
     return ground.format(it=it, g=scene.background, ag=article(scene.background))
 
 
-def caption(scene: Scene, rng: np.random.Generator, *, full: float = 0.75, synonyms: float = 0.15) -> Caption:
-    """Word a scene. With probability `full` all colours are named; `synonyms` is how often a thing has another name."""
+def caption(
+    scene: Scene, rng: np.random.Generator, *, full: float = 0.75, synonyms: float = 0.15, motion: str = ""
+) -> Caption:
+    """Word a scene, and how it moves. With probability `full` all colours are named; `synonyms` is how often a thing
+    has another name."""
     whole = bool(rng.random() < full)
     first, said = _item(scene.first, scene.count, rng, whole, synonyms)
     second, said2 = _item(scene.second, 1, rng, whole, synonyms) if scene.second else ("", None)
     phrase = int(rng.integers(len(PHRASES[scene.relation]))) if scene.relation else 0
     tells_ground = bool(rng.random() < (0.85 if whole else 0.35))
     ground = str(rng.choice(GROUNDS)) if tells_ground else ""
-    text = _text(scene, first, second, phrase, ground)
+    moving = str(rng.choice(MOVING[motion])) if motion else ""
+    text = _text(scene, first, second, phrase, ground, moving)
     if rng.random() < 0.12:
         text = str(rng.choice(OPENINGS)) + text
     return Caption(
@@ -233,7 +251,9 @@ def vocabulary() -> list[str]:
     """Every word that a caption may use, in a fixed order."""
     phrases = [template for group in PHRASES.values() for template, _ in group]
     sizes = [word for words in SIZE_WORDS.values() for word in words]
-    text = " ".join((*phrases, *GROUNDS, *OPENINGS, *sizes, *MANY_WORDS.values(), *MEANS, *map(plural, MEANS), *NAMES))
+    moves = [phrase for phrases in MOVING.values() for phrase in phrases]
+    said = (*phrases, *GROUNDS, *OPENINGS, *sizes, *moves, *MANY_WORDS.values(), *MEANS, *map(plural, MEANS), *NAMES)
+    text = " ".join(said)
     for mark in ("{a}", "{b}", "{it}", "{g}", "{ag}", ","):
         text = text.replace(mark, " ")
     return sorted({*text.split(), "a", "an", "the", "of", "and", "with", "no", "not"})

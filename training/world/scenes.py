@@ -178,13 +178,28 @@ class World:
 
     def draw(self, scene: Scene, rng: np.random.Generator, *, side: int = 64, style: str = "") -> Drawn:
         """Draw a scene. Its things share a style where they can; the background is a shade of its colour."""
+        layer, masks = self.cut_out(scene, rng, side=side, style=style)
+        picture = Image.new("RGB", (side, side), self.ground(scene, rng))
+        picture.paste(layer, (0, 0), layer)
+        kinds = np.zeros((side, side), np.uint8)
+        for item, mask in zip(scene.items, masks, strict=True):
+            kinds[mask] = KINDS.index(BY_WORD[item.word].kind) + 1
+        return Drawn(np.asarray(picture), kinds, masks)
+
+    def ground(self, scene: Scene, rng: np.random.Generator) -> tuple[int, int, int]:
+        """A shade of the background's colour."""
+        shade = rng.integers(-14, 15, 3)
+        red, green, blue = (int(part) for part in np.clip(np.array(PALETTE[scene.background]) + shade, 0, 255))
+        return red, green, blue
+
+    def cut_out(
+        self, scene: Scene, rng: np.random.Generator, *, side: int, style: str = ""
+    ) -> tuple[Image.Image, tuple[NDArray[np.bool_], ...]]:
+        """The scene's things before nothing, RGBA, and where each of them is seen."""
         style = style or str(rng.choice(self.styles(scene.first)))
         sprites = [self._sprite(item, rng, style) for item in scene.items]
         boxes = layout(scene, sprites, rng)
-        shade = rng.integers(-14, 15, 3)
-        red, green, blue = (int(part) for part in np.clip(np.array(PALETTE[scene.background]) + shade, 0, 255))
-        picture = Image.new("RGB", (side, side), (red, green, blue))
-        kinds = np.zeros((side, side), np.uint8)
+        layer = Image.new("RGBA", (side, side))
         masks = [np.zeros((side, side), bool) for _ in sprites]
         for number in order(scene):
             box, sprite = boxes[number], sprites[number]
@@ -193,15 +208,14 @@ class World:
             if box.flip:
                 thing = thing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             at = (round(box.left * side), round(box.top * side))
-            picture.paste(thing, at, thing)
-            whole = Image.new("L", (side, side))
-            whole.paste(thing.getchannel("A"), at)
-            seen = np.asarray(whole) > 127
+            whole = Image.new("RGBA", (side, side))
+            whole.paste(thing, at)
+            layer = Image.alpha_composite(layer, whole)
+            seen = np.asarray(whole.getchannel("A")) > 127
             for other in masks:
                 other &= ~seen
             masks[number] = seen
-            kinds[seen] = KINDS.index(BY_WORD[scene.items[number].word].kind) + 1
-        return Drawn(np.asarray(picture), kinds, tuple(masks))
+        return layer, tuple(masks)
 
     def _sprite(self, item: Item, rng: np.random.Generator, style: str) -> Sprite:
         styles = self.styles(item)

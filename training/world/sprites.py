@@ -17,7 +17,10 @@ from training.world.things import THINGS, Thing
 # Learnt from: noto Apache-2.0, fluent MIT, twemoji CC BY 4.0. Tested with: openmoji CC BY-SA 4.0, never learnt from.
 SETS = {"fluent": "fluent-emoji-flat", "noto": "noto", "twemoji": "twemoji"}
 UNSEEN = {"openmoji": "openmoji"}
-_OWN_OF = {"fluent": "a", "noto": "b", "twemoji": "a", "openmoji": "b"}
+# What the CLIP and the judge see beside them, so that a thing is not one drawing of it: fluent's shaded drawings MIT,
+# noto's first version Apache-2.0, emojione CC BY 4.0. The last two are older and lack some things.
+MORE = {"shaded": "fluent-emoji", "old": "noto-v1", "one": "emojione"}
+_OWN_OF = {"fluent": "a", "noto": "b", "twemoji": "a", "shaded": "a", "old": "b", "one": "b", "openmoji": "b"}
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,16 @@ def has(sets: dict[str, str]) -> bool:
     return all(icons(package) is not None for package in sets.values())
 
 
-def _natural(thing: Thing, style: str, found: Any) -> Pixels:
+def _natural(thing: Thing, style: str, found: Any) -> Pixels | None:
+    """A thing as a set draws it, None where one of MORE does not."""
     if found is None:
         return shape(f"{thing.word}/{style}")
     if thing.icon.startswith("own:"):
         return crop(render(OWN[f"{thing.icon[4:]}-{_OWN_OF[style]}"], 128))
     bodies, aliases = found["icons"], found.get("aliases", {})
     name = aliases[thing.icon]["parent"] if thing.icon not in bodies and thing.icon in aliases else thing.icon
+    if name not in bodies and style in MORE:
+        return None
     if name not in bodies:
         raise KeyError(f"The {style} set has no drawing named {thing.icon}")
     side = int(bodies[name].get("width", found.get("width", 16)))
@@ -77,14 +83,24 @@ def _painted(thing: Thing, rgba: Pixels) -> dict[str, Pixels]:
     return kept
 
 
-def load(sets: dict[str, str] | None = None, *, cache: Path = DATA) -> Sprites:
-    """(word, style) -> colour -> sprite. From the cache, if the sets and the code are the same as when it was made."""
-    wanted = sets or SETS
+def _stored(sets: dict[str, str], cache: Path) -> Path:
+    """Where the sprites of these sets are kept, as this code makes them."""
     here = Path(__file__).parent
     code = b"".join(path.read_bytes() for path in (here / "things.py", here / "sprites.py"))
     code += b"".join((here.parent / name).read_bytes() for name in ("colours.py", "drawings.py"))
-    key = hashlib.sha256(code + repr(sorted(wanted)).encode()).hexdigest()[:16]
-    stored = cache / f"sprites-{key}.npz"
+    key = hashlib.sha256(code + repr(sorted(sets)).encode()).hexdigest()[:16]
+    return cache / f"sprites-{key}.npz"
+
+
+def is_ready(sets: dict[str, str], *, cache: Path = DATA) -> bool:
+    """Whether the real drawings of these sets are at hand: made already, or installed."""
+    return _stored(sets, cache).is_file() or has(sets)
+
+
+def load(sets: dict[str, str] | None = None, *, cache: Path = DATA) -> Sprites:
+    """(word, style) -> colour -> sprite. From the cache, if the sets and the code are the same as when it was made."""
+    wanted = sets or SETS
+    stored = _stored(wanted, cache)
     flat: dict[str, Pixels] = {}
     if stored.is_file():
         with np.load(stored) as read:
@@ -93,8 +109,9 @@ def load(sets: dict[str, str] | None = None, *, cache: Path = DATA) -> Sprites:
         for style, package in wanted.items():
             found = icons(package)
             for thing in THINGS:
-                for colour, rgba in _painted(thing, _natural(thing, style, found)).items():
-                    flat[f"{thing.word}|{style}|{colour}"] = rgba
+                if (natural := _natural(thing, style, found)) is not None:
+                    for colour, rgba in _painted(thing, natural).items():
+                        flat[f"{thing.word}|{style}|{colour}"] = rgba
         if has(wanted):
             cache.mkdir(exist_ok=True)
             half = stored.with_suffix(".tmp.npz")
