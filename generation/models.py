@@ -58,6 +58,16 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Jobs that are not final."""
         return self.exclude(state__in=Job.FINAL)
 
+    def following(self, last: "Job | None", *, newest_first: bool = True) -> Self:
+        """What comes after `last` in a listing by age; everything, where it is None."""
+        jobs = self.order_by(*(("-created_at", "id") if newest_first else ("created_at", "-id")))
+        if last is None:
+            return jobs
+        same = models.Q(created_at=last.created_at)
+        if newest_first:
+            return jobs.filter(models.Q(created_at__lt=last.created_at) | same & models.Q(id__gt=last.pk))
+        return jobs.filter(models.Q(created_at__gt=last.created_at) | same & models.Q(id__lt=last.pk))
+
 
 class Job(models.Model):
     """One request: what is asked for, where it is, and who is drawing it under which lease.

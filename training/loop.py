@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from training.feeding import Make, feed, moved, workers
 STATE = Path(__file__).parent / "state"
 
 
+@cache
 def device() -> torch.device:
+    """Where the model learns. Asked once: a process forked off one that uses a GPU finds none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

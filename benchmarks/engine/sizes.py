@@ -34,40 +34,37 @@ def prepared(pipeline: Any) -> Any:
 
 def tera(pipeline: Any, side: int) -> float:
     """TFLOP of one picture."""
-    with FlopCounterMode(display=False) as counted:
-        plain.draws(pipeline, items(1, steps=1, side=side))
-    one = counted.get_total_flops()
-    with FlopCounterMode(display=False) as counted:
-        plain.draws(pipeline, items(1, steps=2, side=side))
-    step = counted.get_total_flops() - one
-    return (one + (STEPS - 1) * step) / 1e12
+    counts = []
+    for steps in (1, 2):
+        with FlopCounterMode(display=False) as counted:
+            plain.draws(pipeline, items(1, steps=steps, side=side))
+        counts.append(counted.get_total_flops())
+    return (counts[0] + (STEPS - 1) * (counts[1] - counts[0])) / 1e12
 
 
 def measure(name: str, build: Callable[[str], Any], *, side: int, batch: int, rounds: int, peak: float) -> None:
+    """Print the three rates of one model, each as soon as it is known."""
     pipeline = build("cuda").to("cuda")
     pipeline.set_progress_bar_config(disable=True)
     work = tera(pipeline, side)
-    usual = plain.rate(pipeline, items(1, steps=STEPS, side=side), batch=1, rounds=rounds)
-    together = plain.rate(pipeline, items(batch, steps=STEPS, side=side), batch=batch, rounds=max(rounds // 4, 1))
-    prepared(pipeline)
-    alone = plain.rate(pipeline, items(1, steps=STEPS, side=side), batch=1, rounds=rounds)
-    ours = plain.rate(pipeline, items(batch, steps=STEPS, side=side), batch=batch, rounds=max(rounds // 2, 1))
     print(f"{name}, {side} x {side}, {STEPS} guided steps, {work:.1f} TFLOP a picture")
-    print(f"  as diffusers comes, one by one {usual:6.2f} pictures/s")
-    print(f"  as it comes, {batch} together      {together:6.2f} pictures/s  x{together / usual:.2f}")
-    print(f"  prepared, one by one           {alone:6.2f} pictures/s  x{alone / usual:.2f}")
-    print(f"  prepared, {batch} together         {ours:6.2f} pictures/s  x{ours / usual:.2f}", end="")
-    print(f", x{ours / alone:.2f} of one by one; {100 * ours * work / peak:.0f} % of the floor's rate", flush=True)
+    usual = plain.rate(pipeline, items(1, steps=STEPS, side=side), batch=1, rounds=2 * rounds)
+    print(f"  as diffusers comes, one by one  {usual:6.2f} pictures/s  {100 * usual * work / peak:3.0f} % of the floor")
+    wanted = items(batch, steps=STEPS, side=side)
+    for what, made in ((f"as it comes, {batch} together", pipeline), (f"prepared, {batch} together", None)):
+        rate = plain.rate(made or prepared(pipeline), wanted, batch=batch, rounds=rounds)
+        share = 100 * rate * work / peak
+        print(f"  {what:<31} {rate:6.2f} pictures/s  {share:3.0f} % of the floor  x{rate / usual:.2f}", flush=True)
 
 
 def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("This one needs a GPU.")
     peak = large.teraflops("cuda")
-    print(f"{torch.cuda.get_device_name()}: {peak:.0f} TFLOP/s in a bfloat16 product of 8192 x 8192")
-    measure("Stable Diffusion 1.5", large.stable_diffusion, side=512, batch=8, rounds=8, peak=peak)
+    print(f"{torch.cuda.get_device_name()}: {peak:.0f} TFLOP/s in a bfloat16 product of 8192 x 8192", flush=True)
+    measure("Stable Diffusion 1.5", large.stable_diffusion, side=512, batch=8, rounds=3, peak=peak)
     torch.cuda.empty_cache()
-    measure("Stable Diffusion XL", large.stable_diffusion_xl, side=1024, batch=4, rounds=4, peak=peak)
+    measure("Stable Diffusion XL", large.stable_diffusion_xl, side=1024, batch=4, rounds=2, peak=peak)
 
 
 if __name__ == "__main__":

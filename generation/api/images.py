@@ -116,7 +116,7 @@ def _answer(seen: tuple[Job, list[Medium]], wanted: str) -> dict[str, Any]:
     others = [line for line in lines if line.state != "released"]
     facts = {"job": str(job.pk), "not_released": [line.dict(exclude_none=True) for line in others]}
     if not released:
-        raise _nothing_released(job, others, facts)
+        raise nothing_released(job, others, facts)
     if wanted == "url":
         data = [{"url": line.url} for _, line in released]
     else:
@@ -128,7 +128,7 @@ def _answer(seen: tuple[Job, list[Medium]], wanted: str) -> dict[str, Any]:
     return {"created": int(job.created_at.timestamp()), "data": data, "vaglio": facts}
 
 
-def _nothing_released(job: Job, lines: list[MediumOut], facts: dict[str, Any]) -> ApiError:
+def nothing_released(job: Job, lines: list[MediumOut], facts: dict[str, Any]) -> ApiError:
     """Why there is no picture, in the order in which it could still come out well."""
     follow = f"Follow it at {settings.BASE_URL}/v1/jobs/{job.pk}."
     if not job.is_final and job.state != Job.State.IN_REVIEW:

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db.models import Q
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from ninja import Router, Schema
 
@@ -73,12 +72,8 @@ async def listing(request: HttpRequest, limit: int = 20, before: UUID | None = N
         raise ApiError(400, "invalid_value", f"limit must be from 1 to {MOST_LISTED}.", param="limit")
 
     def page() -> dict[str, Any]:
-        jobs = Job.objects.of(person).order_by("-created_at", "id").prefetch_related("media__case", "inputs")
-        if before is not None:
-            last = _own(person, before)
-            older = Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, id__gt=last.id)
-            jobs = jobs.filter(older)
-        found = list(jobs[: limit + 1])
+        jobs = Job.objects.of(person).following(None if before is None else _own(person, before))
+        found = list(jobs.prefetch_related("media__case", "inputs")[: limit + 1])
         return {
             "object": "list",
             "data": [job_out(job, list(job.media.all()), place=False).dict() for job in found[:limit]],

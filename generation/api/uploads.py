@@ -45,7 +45,7 @@ class UploadOut(Schema):
     statement: str | None = None
 
 
-def _body(required: Mapping[str, str], **optional: str) -> dict[str, Any]:
+def form(required: Mapping[str, str], **optional: str) -> dict[str, Any]:
     """How a form of several parts is documented: each part's name and what it is. Files end with (file)."""
 
     def part(what: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _body(required: Mapping[str, str], **optional: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-def _parts(request: HttpRequest) -> tuple[dict[str, str], dict[str, "UploadedFile[bytes]"]]:
+def parts(request: HttpRequest) -> tuple[dict[str, str], dict[str, "UploadedFile[bytes]"]]:
     """The fields and files of a form of several parts; each may come once."""
     if request.content_type != "multipart/form-data":
         sent = (request.content_type or "nothing")[:60]
@@ -103,14 +103,14 @@ def upload_out(upload: Upload) -> UploadOut:
     "/uploads",
     response={201: UploadOut, SUBMIT_ERRORS: ErrorOut},
     summary="Bring a file",
-    openapi_extra=_body({"file": "The file. (file)", "role": "`picture`, `mask`, `sketch`, `map` or `film`."}),
+    openapi_extra=form({"file": "The file. (file)", "role": "`picture`, `mask`, `sketch`, `map` or `film`."}),
 )
 async def bring(request: HttpRequest) -> Any:
     """Answers at once; the gate looks at it next. The same file again is the same upload, while it is kept."""
     person: User = request.auth  # type: ignore[attr-defined]
 
     def act() -> UploadOut:
-        fields, files = _parts(request)
+        fields, files = parts(request)
         role = fields.get("role", "")
         if role not in Upload.Role.values:
             raise BadOrder("role", f"role is one of {', '.join(Upload.Role.values)}, not {role[:32]!r}.")
@@ -160,7 +160,7 @@ def _own(person: User, upload_id: UUID) -> Upload:
     response={200: dict[str, Any], SUBMIT_ERRORS: ErrorOut},
     tags=["images"],
     summary="Change a picture and wait",
-    openapi_extra=_body(
+    openapi_extra=form(
         {"image": "The picture. (file)", "prompt": "What becomes of it."},
         mask="Where it is drawn anew: see-through, or, if it is so nowhere, white. (file)",
         strength="How far it may leave the picture, 0 to 1.",
@@ -177,7 +177,7 @@ async def edit(request: HttpRequest) -> Any:
     response={200: dict[str, Any], SUBMIT_ERRORS: ErrorOut},
     tags=["images"],
     summary="Vary a picture and wait",
-    openapi_extra=_body(
+    openapi_extra=form(
         {"image": "The picture. (file)"},
         strength="How far it may leave the picture, 0 to 1.",
         **{name: f"As in `images/generations`: {name}." for name in ("model", "size", "n", "seed", "response_format")},
@@ -192,7 +192,7 @@ async def _with_files(request: HttpRequest, mode_for: Any, route: str) -> Any:
     person: User = request.auth  # type: ignore[attr-defined]
 
     def take() -> tuple[Order, str]:
-        fields, files = _parts(request)
+        fields, files = parts(request)
         if unknown := sorted((fields.keys() - ImagesIn.model_fields.keys()) | (files.keys() - {"image", "mask"})):
             raise ApiError(
                 400, "invalid_value", f"There is no field {unknown[0][:64]!r}. Leave it out.", param=unknown[0][:64]

@@ -162,8 +162,9 @@ class DiffusersEngine:
         decoded = made.frames if hasattr(made, "frames") else made.images
         for item, pixels in zip(part, decoded, strict=True):
             result = medium_of(item.key, np.asarray(pixels), fps=item.fps)
-            is_edit = isinstance(result, Drawn) and item.mask is not None
-            yield keep_outside(result, item) if is_edit else result
+            if isinstance(result, Drawn) and item.mask is not None:
+                result = keep_outside(result, item)
+            yield result
 
     def _resident(self, card: ModelCard) -> Resident:
         found = self._residents.get(card.name)

@@ -23,4 +23,3 @@ def keep_outside(drawn: Drawn, item: DrawItem) -> Drawn:
     before = np.asarray(item.picture.convert("RGB"), dtype=np.float32)[None]
     mixed = before + (drawn.pixels - before) * share
     return replace(drawn, pixels=mixed.round().astype(np.uint8))
-

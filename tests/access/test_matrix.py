@@ -72,6 +72,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "api:retrieve": (Rule("GET", (ALICE,), by_key=True), Rule("GET", (ALICE,))),
     "api:cancel": (Rule("DELETE", (ALICE,), by_key=True),),
     "api:events": (Rule("GET", (ALICE,), by_key=True), Rule("GET", (ALICE,))),
+    "api:film": (Rule("GET", (ALICE,), by_key=True), Rule("GET", (ALICE,))),
+    "api:film_content": (Rule("GET", (ALICE,), by_key=True),),
+    # She finds her film, and then that her account is on hold.
+    "api:remix_film": (Rule("POST", (ALICE,), (403,), by_key=True),),
+    "api:give_up_film": (Rule("DELETE", (ALICE,), (422,), by_key=True),),
     "api:model": (Rule("GET", (ALICE, CAROL, BOB, SOFIA, BRUNO, OLGA), by_key=True),),
     "desk_case": (Rule("GET", DESK),),
     "desk_original": (Rule("GET", DESK, (200, 403, 404, 409)),),
@@ -130,7 +135,7 @@ def world(fresh_database: str) -> World:
     of_alice = {"person_id": people.alice.pk}
     checkout = Checkout.objects.create(person=people.alice, price=price, key="matrix", state="expired")
     everybody = people._asdict()
-    job = {"job_id": released.pk}
+    job, film = {"job_id": released.pk}, {"video_id": filmed.pk}
     of_medium = {"medium_id": medium.pk}
     of_upload = {"upload_id": upload.pk}
     of_case = {"case_id": of_held.pk}
@@ -140,6 +145,7 @@ def world(fresh_database: str) -> World:
         objects={
             **dict.fromkeys(["studio_job", "job", "job_cancellation"], job),
             **dict.fromkeys(["api:retrieve", "api:cancel", "api:events"], job),
+            **dict.fromkeys(["api:film", "api:film_content", "api:remix_film", "api:give_up_film"], film),
             **dict.fromkeys(["gallery_medium", "medium"], of_medium),
             **dict.fromkeys(["desk_case", "desk_original", "desk_claim", "desk_decision", "desk_skip"], of_case),
             "poster": {"medium_id": Medium.objects.shown().get(job=filmed).pk},
@@ -168,7 +174,8 @@ def ask(world: World, name: str, rule: Rule, who: str) -> int:
             headers["Authorization"] = f"Bearer {world.secrets[who]}"
         else:
             client.force_login(world.people[who])
-    answer = client.generic(rule.method, reverse(name, kwargs=world.objects[name]), headers=headers)
+    body = {"data": "{}", "content_type": "application/json"} if rule.by_key and rule.method == "POST" else {}
+    answer = client.generic(rule.method, reverse(name, kwargs=world.objects[name]), headers=headers, **body)
     status: int = answer.status_code
     if status == 302 and rule.method == "GET":
         assert "login" in answer["Location"]
