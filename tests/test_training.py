@@ -8,64 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from training.colours import NAMES, main_colour, name_index
-from training.drawings import Painted, repaint, shape
-from training.objects import THINGS
-from training.scenes import CENTRED, Scenes, caption, request, vocabulary
+from training.colours import main_colour, repaint
 from training.weights_folder import write_sums
-
-WORDS = [thing.word for thing in THINGS[::9]]
-
-
-@pytest.fixture(scope="module")
-def scenes() -> Scenes:
-    painted: Painted = {}
-    for word in WORDS:
-        plain = shape(word)
-        natural = main_colour(plain[..., :3], plain[..., 3] > 127)
-        others = {colour: repaint(plain, colour) for colour in ("red", "green", "blue", "white", "black")}
-        painted[word, "fluent"] = {natural: plain} | {name: rgba for name, rgba in others.items() if rgba is not None}
-    return Scenes(painted)
-
-
-def test_a_scene_has_the_colours_that_its_request_names(scenes: Scenes) -> None:
-    for one in scenes.combinations[::7]:
-        picture = scenes.draw(one, "fluent")
-        ring = name_index(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]]))
-        assert {NAMES[i] for i in ring} == {one.background}
-        names = name_index(picture).ravel()
-        middle = np.bincount(names[names != NAMES.index(one.background)], minlength=len(NAMES))
-        assert NAMES[int(middle.argmax())] == one.colour
-        assert one.colour in request(one)
-        assert request(one).endswith(one.background)
-
-
-def test_a_caption_is_true_of_its_own_scene_and_uses_known_words(scenes: Scenes) -> None:
-    rng = np.random.default_rng(0)
-    known = set(vocabulary()) | {"whatever"}
-    for one in scenes.combinations[::11]:
-        said = caption(one, rng)
-        assert one.word in said.words
-        assert said.colour in (None, one.colour)
-        assert said.background in (None, one.background)
-        assert set(said.text.replace(",", "").split()) <= known
-
-
-def test_what_is_held_out_never_reaches_the_training(scenes: Scenes) -> None:
-    assert scenes.held_out
-    assert not set(scenes.held_out) & set(scenes.learnt)
-    assert set(scenes.held_out) | set(scenes.learnt) == set(scenes.combinations)
-    for seed in range(6):
-        _, drawn = scenes.sample(np.random.default_rng(seed), 64)
-        assert not any(one.held_out for one in drawn)
-
-
-def test_each_held_out_word_colour_and_background_is_learnt_in_other_company(scenes: Scenes) -> None:
-    learnt = {(one.word, one.background) for one in scenes.learnt} | {(one.word, one.colour) for one in scenes.learnt}
-    for one in scenes.held_out:
-        assert (one.word, one.colour) in learnt or (one.word, one.background) in learnt
 
 
 def test_a_drawing_is_repainted_in_its_main_colour_only() -> None:
@@ -76,11 +21,6 @@ def test_a_drawing_is_repainted_in_its_main_colour_only() -> None:
     assert green is not None
     assert main_colour(green[..., :3], green[..., 3] > 127) == "green"
     assert (green[45, 45] == drawing[45, 45]).all()
-
-
-def test_the_middle_placement_leaves_a_border() -> None:
-    assert CENTRED.left > 4
-    assert CENTRED.left + CENTRED.size < 60
 
 
 def test_the_sums_cover_every_file(tmp_path: Path) -> None:

@@ -19,13 +19,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from moderation.classifiers.house_clip import HouseClip
+from moderation.classifiers.house_clip import HouseClip, weights_version
 from moderation.policy import Policy, PolicySet, Threshold
-from training import clip, drawings
-from training.objects import SOUGHT
-from training.scenes import Combination, Scenes, anywhere, request
+from training.colours import Pixels
+from training.models import clip
 from training.shares import share
 from training.weights_folder import WEIGHTS
+from training.world import sprites
+from training.world.captions import article, request
+from training.world.scenes import Item, Scene, World
+from training.world.things import SOUGHT
 
 POLICIES = Path(__file__).resolve().parent.parent / "moderation" / "policies"
 # Of the harmless pictures of a kind, at most this share may reach a person. Painted ones are few: a looser bound.
@@ -34,24 +37,25 @@ MOST_HELD = {"scenes": 0.015, "painted": 0.03}
 MOST_BLOCKED = 0.003
 COOLEST = 0.01
 VERSION_DIGITS = 16
+SIDE = 128
+EVERY = frozenset().union(*SOUGHT.values())
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Pictures of one kind: what each shows, and its margin for each policy."""
+    """Pictures of one kind: which things each shows, and its margin for each policy."""
 
     kind: str
-    words: NDArray[np.str_]
+    words: tuple[frozenset[str], ...]
     margins: dict[str, NDArray[np.float64]]
 
     def of(self, policy: str, *, sought: bool) -> NDArray[np.float64]:
-        shows = np.isin(self.words, [thing.word for thing in SOUGHT[policy]])
+        shows = np.array([bool(words & SOUGHT[policy]) for words in self.words])
         return self.margins[policy][shows == sought]
 
     def harmless(self, policy: str) -> NDArray[np.float64]:
         """The margins of what no policy looks for."""
-        every = [thing.word for things in SOUGHT.values() for thing in things]
-        return self.margins[policy][~np.isin(self.words, every)]
+        return self.margins[policy][np.array([not words & EVERY for words in self.words])]
 
 
 @dataclass(frozen=True)
@@ -63,55 +67,80 @@ class Fit:
         return 1 / (1 + np.exp(-(margins - self.bias) / self.temperature))
 
 
-def scene_pictures(scenes: Scenes, chosen: Sequence[Combination], *, seed: int) -> list[Image.Image]:
-    """Draw scenes anywhere in the picture; half of them blurred, all with some noise, as what the painter makes."""
-    rng = np.random.default_rng(seed)
-    drawn = [scenes.draw(one, str(rng.choice(scenes.styles(one))), anywhere(rng)) for one in chosen]
-    shuffled = rng.permutation(len(drawn))
-    soft = torch.empty(len(drawn), 3, *drawn[0].shape[:2])
-    for at in range(0, len(drawn), clip.BATCH):
-        part = shuffled[at : at + clip.BATCH]
-        soft[part] = clip.soften(clip.as_tensor(np.stack([drawn[index] for index in part])), rng).cpu()
-    pixels = (soft.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-    return [Image.fromarray(one) for one in pixels]
+def words_of(scene: Scene) -> frozenset[str]:
+    return frozenset(item.word for item in scene.items)
 
 
-def is_sought(combination: Combination) -> bool:
-    return any(combination.word == thing.word for things in SOUGHT.values() for thing in things)
+def some(world: World, number: int, *, learnt: bool | None, seed: int) -> list[Scene]:
+    """Scenes of all kinds; every third shows something that a policy looks for."""
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < number:
+        scene = world.sample(rng, learnt=learnt)
+        if bool(words_of(scene) & EVERY) == (len(found) % 3 == 0):
+            found.append(scene)
+    return found
 
 
-def painted_pictures(chosen: Sequence[Combination], *, seed: int) -> list[Image.Image]:
-    """Let the house painter paint the requests of the combinations."""
+def pictures_of(world: World, scenes: Sequence[Scene], *, seed: int) -> list[Pixels]:
+    """The scenes drawn; half of them blurred, all with some noise, as what the painter makes."""
+    rng, chance = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    shown: list[Pixels] = []
+    for at in range(0, len(scenes), 64):
+        drawn = clip.as_tensor(clip.pictures(world, scenes[at : at + 64], rng, side=SIDE))
+        order = torch.randperm(len(drawn), generator=chance)
+        noise = float(rng.uniform(0, 0.06))
+        soft = clip.soften(drawn[order].cpu(), float(rng.uniform(0.3, 0.9)), noise, chance)[order.argsort()]
+        shown += list((soft.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8))
+    return shown
+
+
+def painted_pictures(scenes: Sequence[Scene], *, seed: int) -> list[Pixels]:
+    """Let the house painter paint the requests of the scenes."""
     from diffusers import StableDiffusionPipeline
 
+    folder = WEIGHTS / "house-painter"
     pipeline = StableDiffusionPipeline.from_pretrained(
-        WEIGHTS / "house-painter", local_files_only=True, use_safetensors=True
+        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
     )
     pipeline.set_progress_bar_config(disable=True)
-    painted: list[Image.Image] = []
-    for at in range(0, len(chosen), 24):
-        part = [request(one) for one in chosen[at : at + 24]]
+    painted: list[Pixels] = []
+    for at in range(0, len(scenes), 24):
+        part = [request(one) for one in scenes[at : at + 24]]
         chance = [torch.Generator().manual_seed(seed + at + index) for index in range(len(part))]
-        painted += pipeline(part, num_inference_steps=20, guidance_scale=4.0, generator=chance).images
+        made = pipeline(part, num_inference_steps=20, guidance_scale=4.0, generator=chance).images
+        painted += [np.asarray(one) for one in made]
     return painted
 
 
-def margins_of(house: PolicySet) -> Callable[[Sequence[Image.Image]], dict[str, NDArray[np.float64]]]:
+def margins_of(house: PolicySet) -> Callable[[Sequence[Pixels]], dict[str, NDArray[np.float64]]]:
     """A reader of margins that goes through the gate's own classifier: its score with bias 0 and temperature 1."""
 
     def plain(policy: Policy) -> Policy:
-        concept = policy.concept and dataclasses.replace(policy.concept, bias=0.0, temperature=1.0)
+        concept = policy.concept and dataclasses.replace(
+            policy.concept, bias=0.0, temperature=1.0, **concept_of(policy.code)
+        )
         return dataclasses.replace(policy, concept=concept)
 
     eyes = HouseClip(WEIGHTS / "house-clip", PolicySet(tuple(plain(one) for one in house), house.version))
     eyes.load()
 
-    def read(pictures: Sequence[Image.Image]) -> dict[str, NDArray[np.float64]]:
-        signals = [one for at in range(0, len(pictures), 64) for one in eyes.screen(pictures[at : at + 64])]
+    def read(pictures: Sequence[Pixels]) -> dict[str, NDArray[np.float64]]:
+        shown = [Image.fromarray(one) for one in pictures]
+        signals = [one for at in range(0, len(shown), 64) for one in eyes.screen(shown[at : at + 64])]
         scores = {code: [one.score for row in signals for one in row if one.name == code] for code in SOUGHT}
         return {code: np.log(np.array(row) / (1 - np.array(row))) for code, row in scores.items()}
 
     return read
+
+
+def concept_of(code: str) -> dict[str, tuple[str, ...]]:
+    """What a policy looks for, and everything else that the CLIP knows."""
+    known = sorted({word for word, _ in sprites.load()})
+    sought = SOUGHT[code]
+    return {
+        "exemplars": tuple(article(word) for word in sorted(sought)),
+        "lookalikes": tuple(article(word) for word in known if word not in sought),
+    }
 
 
 def platt(sought: NDArray[np.float64], other: NDArray[np.float64]) -> Fit:
@@ -188,11 +217,24 @@ def table(house: PolicySet, fits: dict[str, Fit], kinds: Sequence[Seen]) -> list
     return lines
 
 
+def _list(name: str, phrases: Sequence[str]) -> str:
+    """A TOML list in lines of bounded length."""
+    lines, line = [], " "
+    for phrase in phrases:
+        if len(line) + len(phrase) > 110:
+            lines.append(line)
+            line = " "
+        line += f' "{phrase}",'
+    return "\n".join([f"{name} = [", *lines, line, "]"])
+
+
 def write(fits: dict[str, Fit], version: str) -> None:
-    """Put the numbers and the version of the weights into the policy files, and leave every other line alone."""
+    """Put the words, the numbers and the version of the weights into the policy files, and leave the rest alone."""
     for code, fitted in fits.items():
         path = POLICIES / f"{code}.toml"
         text = path.read_text(encoding="utf-8")
+        for name, phrases in concept_of(code).items():
+            text = re.sub(rf"(?ms)^{name} = \[.*?\]$", _list(name, phrases), text, count=1)
         pinned = f'version = "{version[:VERSION_DIGITS]}"'
         text = re.sub(r"(?m)^bias = .*$", f"bias = {fitted.bias}", text)
         text = re.sub(r"(?m)^temperature = .*$", f"temperature = {fitted.temperature}", text)
@@ -200,47 +242,55 @@ def write(fits: dict[str, Fit], version: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def collect(house: PolicySet, scenes: Scenes, *, painter: bool) -> tuple[list[Seen], list[Seen], str]:
+def unseen_style() -> tuple[World, list[Scene]]:
+    """OpenMoji's drawings, which nothing was learnt from: each thing in each of its colours once, on a ground."""
+    world, rng = World(sprites.load(sprites.UNSEEN)), np.random.default_rng(8)
+    scenes = []
+    for word in world.words:
+        for colour in world.colours[word]:
+            ground = str(rng.choice([each for each in ("red", "green", "blue", "white", "black") if each != colour]))
+            scenes.append(Scene(Item(word, colour), ground))
+    return world, scenes
+
+
+def collect(house: PolicySet, world: World, *, painter: bool) -> tuple[list[Seen], list[Seen], str]:
     """Draw, paint and look. What to fit on, what to measure with, and the version of the CLIP."""
     read = margins_of(house)
-    rng = np.random.default_rng(2026)
-    learnt = [scenes.learnt[index] for index in rng.permutation(len(scenes.learnt))]
-    sought, harmless = [one for one in learnt if is_sought(one)], [one for one in learnt if not is_sought(one)]
 
-    def seen(kind: str, chosen: list[Combination], pictures: list[Image.Image]) -> Seen:
-        return Seen(kind, np.array([one.word for one in chosen]), read(pictures))
+    def seen(kind: str, scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Seen:
+        return Seen(kind, tuple(words_of(one) for one in scenes), read(pictures))
 
-    def drawn(kind: str, chosen: list[Combination], seed: int) -> Seen:
-        return seen(kind, chosen, scene_pictures(scenes, chosen, seed=seed))
+    def drawn(kind: str, scenes: list[Scene], seed: int, of: World = world) -> Seen:
+        return seen(kind, scenes, pictures_of(of, scenes, seed=seed))
 
-    to_fit = [drawn("scenes", 3 * sought + harmless[:1800], 1)]
+    unseen, scenes = unseen_style()
+    to_fit = [drawn("scenes", some(world, 3000, learnt=True, seed=1), 1)]
     to_check = [
-        drawn("held-out combinations", 3 * scenes.held_out, 2),
-        drawn("learnt combinations, drawn anew", sought + harmless[1800:2600], 3),
+        drawn("held-out combinations", some(world, 1200, learnt=False, seed=2), 2),
+        drawn("learnt combinations, drawn anew", some(world, 1200, learnt=True, seed=3), 3),
+        drawn("OpenMoji, never seen", scenes, 4, unseen),
     ]
     if painter:
-        asked = sought[:192] + harmless[:1008]
-        painted = painted_pictures(asked, seed=4)
+        asked = some(world, 800, learnt=None, seed=5)
+        painted = painted_pictures(asked, seed=5)
         to_fit.append(seen("painted", asked[::2], painted[::2]))
         to_check.append(seen("painted", asked[1::2], painted[1::2]))
-    from moderation.classifiers.house_clip import weights_version
-
     return to_fit, to_check, weights_version(WEIGHTS / "house-clip")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="training.calibrate", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the numbers into moderation/policies")
+    parser.add_argument("--write", action="store_true", help="write words and numbers into moderation/policies")
     parser.add_argument("--no-painter", action="store_true", help="fit on scenes alone")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     os.nice(max(0, 10 - os.nice(0)))
     torch.set_num_threads(asked.threads)
-    if not drawings.has_emoji():
+    if not sprites.is_ready(sprites.SETS):
         raise SystemExit("The drawings are missing: run `python -m training.run data` first")
     house = PolicySet.load(POLICIES)
     painter = not asked.no_painter and (WEIGHTS / "house-painter" / "model_index.json").is_file()
-    to_fit, to_check, version = collect(house, Scenes(drawings.load()), painter=painter)
+    to_fit, to_check, version = collect(house, World(sprites.load()), painter=painter)
     fits = {one.code: fit(one.code, clip_threshold(one), to_fit) for one in house if one.code in SOUGHT}
     for code, fitted in fits.items():
         print(f"{code}: bias {fitted.bias}, temperature {fitted.temperature}")

@@ -1,7 +1,4 @@
-"""The drawings: from the emoji sets where they are installed, else a few shapes drawn in code.
-
-`npm install --prefix training/data ...` is done once by `python -m training.run data`; rendering is cached.
-"""
+"""The drawings: from the emoji sets where they are installed, else plain shapes drawn in code."""
 
 from __future__ import annotations
 
@@ -15,14 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.colours import PAINTED, Pixels, main_colour, repaint
-from training.objects import THINGS
+from training.colours import Pixels
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"
 SIDE = 96
-SETS = {"fluent": "fluent-emoji-flat", "noto": "noto"}
-
 # Neither set has a real gun (theirs squirts water) nor a single sword, so these four are our own.
 OWN = {
     "gun-a": (
@@ -73,10 +67,6 @@ def icons(package: str) -> dict[str, object] | None:
     return None
 
 
-def has_emoji() -> bool:
-    return all(icons(package) is not None for package in SETS.values())
-
-
 def render(body: str, side: int) -> Pixels:
     """Draw the body of an SVG whose view box has this side, SIDE x SIDE pixels, RGBA."""
     import resvg_py
@@ -112,72 +102,3 @@ def crop(rgba: Pixels) -> Pixels:
     square = Image.new("RGBA", (side, side))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BOX))
-
-
-def render_all() -> dict[tuple[str, str], Pixels]:
-    """Return (word, style) -> drawing in its natural colours, for every thing in both styles."""
-    installed = {style: icons(package) for style, package in SETS.items()}
-    drawings: dict[tuple[str, str], Pixels] = {}
-    for thing in THINGS:
-        for style, found in installed.items():
-            name = thing.fluent if style == "fluent" else thing.noto
-            if found is None:
-                rgba = shape(f"{thing.word}/{style}")
-            elif name.startswith("own:"):
-                rgba = render(OWN[name[4:]], 128)
-            else:
-                side = int(found.get("width", 16))  # type: ignore[call-overload]
-                bodies: dict[str, dict[str, str]] = found["icons"]  # type: ignore[assignment]
-                aliases: dict[str, dict[str, str]] = found.get("aliases", {})  # type: ignore[assignment]
-                if name not in bodies and name in aliases:
-                    name = aliases[name]["parent"]
-                if name not in bodies:
-                    raise KeyError(f"The {style} set has no drawing named {name}")
-                rgba = render(bodies[name]["body"], side)
-            drawings[thing.word, style] = crop(rgba)
-    return drawings
-
-
-Painted = dict[tuple[str, str], dict[str, Pixels]]
-
-
-def paint_all(drawings: dict[tuple[str, str], Pixels]) -> Painted:
-    """Return (word, style) -> colour name -> drawing; each one is called by its colour, or is left out."""
-    painted: Painted = {}
-    for thing in THINGS:
-        for style in SETS:
-            rgba = drawings[thing.word, style]
-            natural = main_colour(rgba[..., :3], rgba[..., 3] > 127)
-            kept: dict[str, Pixels] = {natural: rgba} if natural not in thing.never else {}
-            for colour in PAINTED:
-                if colour == natural or colour in thing.never or (thing.only and colour != thing.only):
-                    continue
-                if (other := repaint(rgba, colour)) is not None:
-                    kept[colour] = other
-            if thing.only:
-                kept = {thing.only: rgba}
-            painted[thing.word, style] = kept
-    return painted
-
-
-def load() -> Painted:
-    """Return every drawing in every colour, from the cache if the emoji sets and the code are still the same."""
-    key = hashlib.sha256(
-        b"".join((HERE / name).read_bytes() for name in ("objects.py", "colours.py", "drawings.py"))
-        + bytes([has_emoji()])
-    ).hexdigest()[:16]
-    cache = DATA / f"painted-{key}.npz"
-    if cache.is_file():
-        painted: Painted = {}
-        with np.load(cache) as stored:
-            for name in stored.files:
-                word, style, colour = name.split("|")
-                painted.setdefault((word, style), {})[colour] = stored[name]
-        return painted
-    painted = paint_all(render_all())
-    if has_emoji():
-        flat = {f"{w}|{s}|{colour}": rgba for (w, s), by in painted.items() for colour, rgba in by.items()}
-        temporary = cache.with_suffix(".tmp.npz")
-        np.savez(temporary, **flat)  # type: ignore[arg-type]
-        temporary.replace(cache)
-    return painted

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_safe
 from billing.money import money
 from billing.sale import till
 from billing.sale.plans import Offer, shop
-from generation.offer import cards, from_price
+from generation.engine import ModeCard
+from generation.offer import cards, price_of
 
 PICTURES = Path(__file__).resolve().parent / "static" / "web" / "landing"
 MOST_PICTURES = 8
@@ -27,6 +28,23 @@ class Shown:
 
     address: str
     words: str
+
+
+@dataclass(frozen=True)
+class Way:
+    """One line of the price list: a mode of a model, and what one medium of it costs at the least size and length."""
+
+    card: ModeCard
+    price: int
+
+    @property
+    def noun(self) -> str:
+        return "film" if self.card.mode.is_film else "picture"
+
+    @property
+    def lengths(self) -> list[float]:
+        """Of a film, in seconds."""
+        return [frames / self.card.fps for frames in self.card.frames] if self.card.mode.is_film else []
 
 
 def pictures() -> list[Shown]:
@@ -46,7 +64,7 @@ def landing(request: HttpRequest) -> HttpResponse:
         "web/landing.html",
         {
             "pictures": pictures(),
-            "cards": [(card, from_price(card)) for card in cards().values()],
+            "cards": [(card, [Way(way, price_of(way)) for way in card.modes.values()]) for card in cards().values()],
             "base_url": settings.BASE_URL,
             "plans": [told(offer, sold.currency) for offer in sold.plans if till.is_open() or not offer.prices],
             "top_ups": [told(offer, sold.currency) for offer in sold.top_ups if till.is_open()],

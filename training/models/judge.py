@@ -20,7 +20,7 @@ from training.loop import Run, compiled, mixed_precision, sized
 from training.models.clip import as_tensor, outlined, soften
 from training.world.scenes import Scene, World
 
-SIDE, PLACES = 128, 32
+SIDE, SEEN, PLACES = 128, 64, 16  # of a picture, as it is looked at, and of the map of names
 BATCH, GPU_BATCH = 48, 256
 
 
@@ -32,16 +32,17 @@ def _block(before: int, after: int) -> nn.Sequential:
 
 
 class Judge(nn.Module):
-    """Pictures of 0..1, n x 3 x 128 x 128, to marks for each thing (0: the ground) at 32 x 32 places."""
+    """Pictures of 0..1, n x 3 x 128 x 128, to marks for each thing (0: the ground) at 16 x 16 places."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        widths = (32, 48, 96, 160, 256)
+        widths = (32, 64, 128, 192)
         self.down = nn.ModuleList([_block(2 if not at else widths[at - 1], widths[at]) for at in range(len(widths))])
-        self.up = nn.ModuleList([_block(256 + 160, 192), _block(192 + 96, 160)])
+        self.up = _block(widths[3] + widths[2], 160)
         self.name = nn.Conv2d(160, count + 1, 1)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        pictures = F.interpolate(pictures, size=SEEN, mode="area")
         # How bright, and how far from the background's colour, which the border shows: all else is not told.
         border = torch.cat([pictures[..., 0, :], pictures[..., -1, :], pictures[..., 0], pictures[..., -1]], -1)
         far = (pictures - border.median(-1).values[..., None, None]).abs().mean(1, keepdim=True)
@@ -50,9 +51,8 @@ class Judge(nn.Module):
         for number, block in enumerate(self.down):
             seen = block(F.max_pool2d(seen, 2) if number else seen)
             kept.append(seen)
-        for block, before in zip(self.up, (kept[3], kept[2]), strict=True):
-            seen = block(torch.cat([F.interpolate(seen, scale_factor=2.0), before], 1))
-        return self.name(seen)
+        marks: torch.Tensor = self.name(self.up(torch.cat([F.interpolate(seen, scale_factor=2.0), kept[2]], 1)))
+        return marks
 
 
 def train(
@@ -70,7 +70,7 @@ def train(
             told = np.zeros((SIDE, SIDE), np.int64)
             for item, mask in zip(scene.items, drawn.masks, strict=True):
                 told[mask] = index[item.word]
-            maps.append(told[2 :: SIDE // PLACES, 2 :: SIDE // PLACES])
+            maps.append(told[4 :: SIDE // PLACES, 4 :: SIDE // PLACES])
             pictures.append(outlined(drawn, rng) if rng.random() < 0.2 else drawn.picture)
         return {
             "pictures": np.stack(pictures), "maps": np.stack(maps), "scale": float(rng.uniform(0.4, 0.9)),
@@ -116,11 +116,12 @@ class Eye:
         self.model = run.model.eval().requires_grad_(False)
 
     def marks(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The probability of each thing at each place, n x (1 + words) x 32 x 32, the ground first."""
+        """The probability of each thing at each place, n x (1 + words) x 64 x 64, the ground first."""
         parts = []
         with torch.no_grad():
-            for at in range(0, len(pictures), 64):
-                parts.append(self.model(as_tensor(pictures[at : at + 64])).softmax(1).cpu())
+            for at in range(0, len(pictures), 32):
+                marks = self.model(as_tensor(pictures[at : at + 32])).softmax(1)
+                parts.append(F.interpolate(marks, size=SEEN, mode="bilinear").cpu())
         return torch.cat(parts).numpy()
 
     def order(self, marks: NDArray[np.float32]) -> list[str]:
@@ -132,10 +133,10 @@ class Eye:
         """Where a word's thing is seen, where it is likelier than any other; None where it is nowhere."""
         number = self.words.index(word) + 1
         places = marks.argmax(0) == number
-        if places.sum() < 6:
+        if places.mean() < 0.004:
             return None
         side = picture.shape[0]
-        mask = np.kron(places, np.ones((side // PLACES, side // PLACES))).astype(bool)
+        mask = np.kron(places, np.ones((side // SEEN, side // SEEN))).astype(bool)
         colours = np.bincount(name_index(picture[mask]), minlength=len(NAMES))
         return Found(word, float(places.mean()), mask, NAMES[int(colours.argmax())])
 

@@ -6,8 +6,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from scipy import ndimage
+from PIL import Image, ImageDraw, ImageFilter
 
 from training.world.scenes import Drawn
 from training.world.things import KINDS
@@ -34,33 +33,46 @@ PALETTE = np.array([list(bytes.fromhex(colour[1:])) for colour in COLOURS.values
 
 
 @cache
-def _grid(side: int) -> NDArray[np.float64]:
-    return np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij")).astype(float)
+def _grid(side: int) -> NDArray[np.intp]:
+    return np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"))
+
+
+def grown(flags: Flags, times: int) -> Flags:
+    """The flags and their neighbours, so many times over; with a negative number shrunk."""
+    if times < 0:
+        return ~grown(~flags, -times)
+    for _ in range(times):
+        wider = flags.copy()
+        wider[1:] |= flags[:-1]
+        wider[:-1] |= flags[1:]
+        wider[:, 1:] |= flags[:, :-1]
+        wider[:, :-1] |= flags[:, 1:]
+        flags = wider
+    return flags
 
 
 def wobbled(flags: Flags, rng: np.random.Generator, far: float) -> Flags:
     """The same shapes by an unsteady hand: every part moved by about `far` pixels, neighbours alike."""
     side = flags.shape[0]
-    coarse = rng.normal(0, far, (2, 6, 6))
-    shift = ndimage.zoom(coarse, (1, side / 6, side / 6), order=1)
-    bent = ndimage.map_coordinates(flags.astype(np.float32), _grid(side) + shift, order=1)
-    return np.asarray(bent > 0.4)
+    shift = [
+        np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
+        for coarse in rng.normal(0, far, (2, 6, 6)).astype(np.float32)
+    ]
+    rows, columns = np.clip(_grid(side) + np.rint(shift).astype(np.intp), 0, side - 1)
+    return flags[rows, columns]
 
 
 def sketch_of(drawn: Drawn, rng: np.random.Generator) -> NDArray[np.uint8]:
     """White lines on black, side x side x 3: outlines, often some inner lines, as somebody would draw them."""
     lines = np.zeros(drawn.picture.shape[:2], bool)
     for mask in drawn.masks:
-        lines |= mask ^ ndimage.binary_erosion(mask)
+        lines |= mask & ~grown(mask, -1)
     if rng.random() < 0.6:
-        values = ndimage.gaussian_filter(drawn.picture.astype(np.float32), (0.7, 0.7, 0))
-        steep = np.abs(np.diff(values, axis=1, append=values[:, -1:])).max(2)
-        steep = np.maximum(steep, np.abs(np.diff(values, axis=0, append=values[-1:])).max(2))
-        lines |= steep > rng.uniform(25, 70)
-    lines = wobbled(lines, rng, float(rng.uniform(0, 1.6)))
-    # None at all would be scipy's word for "until nothing changes".
-    if thicker := int(rng.integers(0, 3)):
-        lines = ndimage.binary_dilation(lines, iterations=thicker)
+        values = np.asarray(Image.fromarray(drawn.picture).filter(ImageFilter.GaussianBlur(0.7)), dtype=np.int16)
+        steep = float(rng.uniform(25, 70))
+        lines[:, 1:] |= np.abs(np.diff(values, axis=1)).max(2) > steep
+        lines[1:] |= np.abs(np.diff(values, axis=0)).max(2) > steep
+    lines = grown(wobbled(lines, rng, float(rng.uniform(0, 1.6))), int(rng.integers(0, 3)))
     return np.repeat((lines * np.uint8(255))[..., None], 3, 2)
 
 
@@ -70,12 +82,9 @@ def map_of(drawn: Drawn, rng: np.random.Generator) -> NDArray[np.uint8]:
     far, brush = float(rng.uniform(0, 2.5)), int(rng.integers(0, 4))
     for mask in drawn.masks:
         found = drawn.kinds[mask]
-        if not len(found):
-            continue
-        painted = wobbled(mask, rng, far)
-        if brush:
-            painted = ndimage.binary_opening(ndimage.binary_dilation(painted, iterations=brush), iterations=brush)
-        kinds[painted] = found[0]
+        if len(found):
+            # Grown twice and shrunk once: what is finer than the brush is filled.
+            kinds[grown(grown(wobbled(mask, rng, far), 2 * brush), -brush)] = found[0]
     return kinds
 
 

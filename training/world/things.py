@@ -132,6 +132,13 @@ HELD = _set(
     "guitar,trumpet,bell,umbrella,handbag,pencil,paintbrush,hammer,axe,wrench,bucket,broom,flashlight,key,book,gift,"
     "envelope,candle,camera,telephone,clock,spoon,teapot,trophy,gun,sword,knife,bomb,shield,crown,hat,teddy bear"
 )
+# What the demo's policies look for.
+SOUGHT: dict[str, frozenset[str]] = {
+    "weapon": _set("gun,bomb,knife,dagger,sword"),
+    "blood": _set("drop of blood"),
+    "alcohol_tobacco": _set("beer,wine,cocktail,cigarette"),
+    "skull": _set("skull"),
+}
 # Whatever something may stand on; of these, nothing has a point at its top.
 PERCHES = _set(
     "book,box,gift,chair,bed,sofa,house,car,bus,truck,taxi,train,sled,skateboard,mushroom,turtle,elephant,cow,"
