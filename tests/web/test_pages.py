@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from django.urls import reverse
 
 from accounts.models import ApiKey
 from generation.api.errors import in_shape
+from generation.offer import cards, price_of
 from tests.people import People
+from web import views
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(
@@ -118,6 +121,22 @@ def test_the_landing_page_weighs_less_than_60_kb_with_its_pictures(client: Clien
     assert weight < 60_000
     assert sum(name.endswith(".webp") for name in linked) == 8
     assert not any("htmx" in name for name in linked), "a page without live parts does not load them"
+
+
+def test_the_price_list_names_each_mode_with_its_price_and_what_a_licence_asks(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (card,) = cards().values()
+    asks = "It must be passed on that nobody may be deceived."
+    monkeypatch.setattr(views, "cards", lambda: {"fake": replace(card, use_limits=asks)})
+    text = " ".join(re.sub(r"<[^>]+>", " ", client.get(reverse("landing")).content.decode()).split())
+    assert asks in text
+    for way in card.modes.values():
+        noun = "film" if way.mode.is_film else "picture"
+        row = text.partition(way.mode.title)[2]
+        assert row.startswith(" 512 × 512"), way.mode.name
+        assert f"{price_of(way)} credits a {noun}" in row[:80], way.mode.name
+    assert "512 × 512, 256 × 256; 2 s or 1 s" in text
 
 
 def test_an_address_that_never_was_says_what_it_may_have_been(client: Client, db: None) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from django.urls import reverse
 
-from generation import offer
+from generation import offer, views
 from generation.actions import jobs as verbs
 from generation.models import Job, Medium
 from journal import files
@@ -110,6 +111,18 @@ def test_the_price_in_the_button_is_the_price_that_is_held(people: People, alice
     assert "Draw · 16 credits" in html
     ask(alice, n="4")
     assert Job.objects.of(people.alice).get().price == 16
+
+
+def test_what_a_licence_asks_is_told_beside_the_model_and_with_its_price(
+    alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (card,) = offer.cards().values()
+    asking = replace(card, use_limits="Nobody may be deceived.")
+    for module in (offer, views):
+        monkeypatch.setattr(module, "cards", lambda: {"fake": asking})
+    for page in (alice.get(reverse("studio")), alice.get(reverse("studio_quote"), {"model": "fake"}, headers=HTMX)):
+        assert "Soft fields of colour" in text(page)
+        assert "Nobody may be deceived." in text(page)
 
 
 @pytest.mark.parametrize("n", ["", "0", "9", "x", "99999999999999999999"])
