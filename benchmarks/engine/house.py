@@ -1,9 +1,10 @@
-"""What the engine costs beside bare diffusers, in one run: `python -m benchmarks.engine`.
+"""What the engine costs beside bare diffusers, in one run: `python -m benchmarks.engine.house`.
 
 Drawn with the house painter. Each figure is a ratio of two ways that take turns, so that a busy minute slows both;
 the matrix product beside them tells how busy the machine is.
 
 - overhead: batches through the engine (checks, encoding, steps told) beside a plain loop over the same pipeline
+- modes: the same for each mode of the card, one medium at a time
 - together: eight people's pictures in one batch, beside one after the other
 - stages: which share of a batch is words, denoising, decoding, and making files
 - switch: from one resident model to another
@@ -19,10 +20,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.world import ROOT
 from generation.engine import DrawItem, Drawn, ModelCard, WeightsError, load_catalogue
+from generation.engine.calls import arguments
 from generation.engine.diffusion import DiffusersEngine
 from generation.engine.encoding import original
 from generation.engine.loading import Resident
@@ -51,6 +55,47 @@ def items(card: ModelCard, number: int, *, steps: int = 0) -> list[DrawItem]:
         )
         for index in range(number)
     ]
+
+
+def shown(side: int, seed: int = 1) -> Image.Image:
+    """A picture to start from: a few soft fields of colour."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def one_of(card: ModelCard, mode: str) -> DrawItem:
+    """One medium of a mode, with whatever goes in."""
+    way = card.modes[mode]
+    width, height = way.native_size(way.release_sizes[0])
+    mask = Image.new("L", (width, height))
+    mask.paste(255, (width // 4, height // 4, width * 3 // 4, height * 3 // 4))
+    given = {"picture": shown(width), "mask": mask, "control": shown(width, 2), "last": shown(width, 3)}
+    given["film"] = [shown(width)] * way.frames[0]  # type: ignore[assignment]
+    return DrawItem(
+        key="one", prompt=WORDS[0], negative_prompt="", seed=7, width=width, height=height, steps=way.steps.default,
+        guidance_scale=way.guidance_scale.default, mode=mode, frames=way.frames[0], fps=way.fps,
+        strength=way.strength.default if way.strength else None, **{name: given[name] for name in way.mode.needs},
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def by_modes(engine: DiffusersEngine, card: ModelCard) -> None:
+    """Print a line for each mode: seconds through the engine, file made, beside a call of the same pipeline."""
+    resident = Resident(card, engine.device)
+    for mode, way in card.modes.items():
+        item, pipeline = one_of(card, mode), resident.pipeline(way)
+
+        def ours(item: DrawItem = item) -> None:
+            (result,) = engine.draw(card, [item], on_step=lambda done, total: ())
+            assert isinstance(result, Drawn), result
+            original(result)
+
+        def bare(item: DrawItem = item, pipeline: Any = pipeline) -> None:
+            pipeline.scheduler = copy.deepcopy(pipeline.scheduler)
+            with torch.inference_mode():
+                pipeline(**arguments(pipeline, [item]), output_type="pil")
+
+        engines, plain = taking_turns(ours, bare, rounds=3)
+        print(f"{mode:<15} {engines:6.2f} s, plain diffusers {plain:6.2f} s: x{plain / engines:.3f}", flush=True)
 
 
 def engine_draws(engine: DiffusersEngine, card: ModelCard, number: int, *, steps: int = 0) -> list[bytes]:
@@ -144,6 +189,8 @@ def main() -> None:
     bare = Resident(card, engine.device).pipeline(card.first)
     ours, plain = taking_turns(lambda: engine_draws(engine, card, BATCH), lambda: plain_draws(bare, card, BATCH))
     print(f"overhead: {BATCH / ours:.2f} pictures/s, plain diffusers {BATCH / plain:.2f}: x{plain / ours:.3f}")
+
+    by_modes(engine, card)
 
     together, apart = taking_turns(
         lambda: engine_draws(engine, card, BATCH),

@@ -146,6 +146,24 @@ def test_models_stay_in_memory_and_the_least_used_leaves(several: list[ModelCard
     assert engine._residents["one"] is kept
 
 
+def test_a_backlog_that_goes_back_and_forth_loads_each_model_once(
+    several: list[ModelCard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    usual = module.Resident
+
+    def counted(card: ModelCard, device: str) -> module.Resident:
+        loaded.append(card.name)
+        return usual(card, device)
+
+    monkeypatch.setattr(module, "Resident", counted)
+    engine = DiffusersEngine(device="cpu", threads=1)
+    for _ in range(3):
+        for card in several:
+            engine.draw(card, [item("a"), item("b", 2)], on_step=go_on)
+    assert loaded == ["one", "two", "three"]
+
+
 def test_a_model_larger_than_the_budget_is_alone(several: list[ModelCard]) -> None:
     engine = DiffusersEngine(device="cpu", threads=1, memory_gb=1)
     engine.warm(several[0])
