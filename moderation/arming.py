@@ -37,13 +37,16 @@ class Arming(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: object) -> None:
         """Exits with 1 when a classifier is missing or a policy is written wrongly: nothing is cleared by accident."""
+        # Drawing workers look this module up too, and have none of the packages for it.
+        from moderation import derivative
+        from moderation.provenance.authority import KeysUnusable
+        from moderation.screening.marks import signer
+
         try:
             armed = armoury()
-        except (Unarmed, PolicyError) as error:
+            signer()
+        except (Unarmed, PolicyError, KeysUnusable) as error:
             print(f"The screening worker does not start: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from error
-        # Drawing workers look this module up too, and have no imagehash.
-        from moderation import derivative
-
         derivative.warm_up()
         beat_in_background("screen", note=str(armed)[:200])

@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -13,6 +13,8 @@ from PIL import Image
 
 from journal import files
 from journal.failpoints import failpoint
+from moderation.provenance.credentials import Made, Signer
+from moderation.provenance.pdq import pdq
 from moderation.screening.originals import Original
 
 # Bits of 64 in which the perceptual hashes may differ before a person has to compare the two.
@@ -34,6 +36,8 @@ class Derivative:
     distance: int
     poster_key: str = ""
     poster_sha256: str = ""
+    # Perceptual hashes of what is seen in it: [where, 64 hexadecimal digits, quality], one for a picture.
+    traces: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def is_faithful(self) -> bool:
@@ -48,6 +52,7 @@ class Derivative:
             "derivative_distance": self.distance,
             "poster_key": self.poster_key,
             "poster_sha256": self.poster_sha256,
+            "derivative_traces": [list(trace) for trace in self.traces],
         }
 
 
@@ -56,45 +61,63 @@ def warm_up() -> None:
     imagehash.phash(Image.new("L", (32, 32)))
 
 
-def make(original: Original, evidence: dict[str, Any], *, folder: str) -> Derivative:
+def make(original: Original, evidence: dict[str, Any], *, folder: str, signer: Signer | None) -> Derivative:
     """Make the derivative and keep it in the private released store, where only the gate's join shows it.
 
     It is resized to what the evidence says it is released at, and stays as it is where that says nothing. `folder` is
-    the lease token: a worker that lost its lease leaves dust, never another's file. The distance is taken from the
-    bytes as written, not from what we meant to write; a film's is that of its farthest frame that was looked at.
+    the lease token: a worker that lost its lease leaves dust, never another's file. `signer` marks what a model made;
+    None for an upload, which is its owner's. The distance is taken from the bytes as written, not from what we meant
+    to write; a film's is that of its farthest frame that was looked at. The perceptual hashes are of those bytes too.
     """
     failpoint("derivative.before_make")
     first = original.views[0].picture
     size = (int(evidence.get("release_width", first.width)), int(evidence.get("release_height", first.height)))
     resampling = RESAMPLING[evidence.get("resampling", "lanczos")]
+
+    def marked(data: bytes, media_type: str) -> bytes:
+        if signer is None:
+            return data
+        made: Made = "compositeWithTrainedAlgorithmicMedia" if evidence.get("goes_in") else "trainedAlgorithmicMedia"
+        return signer.sign(data, media_type, made=made, model=evidence.get("model", ""))
+
     if original.film is not None:
-        return _film(original, size, resampling, folder)
-    data = _png(first, size, resampling)
+        return _film(original, size, resampling, folder, marked)
+    data = marked(_png(first, size, resampling), "image/png")
     sha256 = files.digest(data)
     failpoint("derivative.before_write")
     key = files.write_once(files.released(), f"{folder}/{sha256}.png", data)
     failpoint("derivative.after_write")
-    with Image.open(io.BytesIO(files.read(files.released(), key))) as kept:
-        return Derivative(key, sha256, _distance(first, kept))
+    with Image.open(io.BytesIO(files.read(files.released(), key))) as file:
+        kept = file.convert("RGB")
+    return Derivative(key, sha256, _distance(first, kept), traces=(_trace("", kept),))
 
 
-def _film(original: Original, size: tuple[int, int], resampling: Image.Resampling, folder: str) -> Derivative:
+def _trace(where: str, kept: Image.Image) -> tuple[str, str, int]:
+    found = pdq(kept)
+    return where, found.digits, found.quality
+
+
+def _film(
+    original: Original, size: tuple[int, int], resampling: Image.Resampling, folder: str,
+    marked: Callable[[bytes, str], bytes],
+) -> Derivative:  # fmt: skip
     assert original.film is not None
     even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    data = _mp4(original.film, even, resampling)
-    poster = _png(original.views[0].picture, even, resampling)
+    data = marked(_mp4(original.film, even, resampling), "video/mp4")
+    poster = marked(_png(original.views[0].picture, even, resampling), "image/png")
     sha256, poster_sha256 = files.digest(data), files.digest(poster)
     failpoint("derivative.before_write")
     key = files.write_once(files.released(), f"{folder}/{sha256}.mp4", data)
     poster_key = files.write_once(files.released(), f"{folder}/{poster_sha256}.png", poster)
     failpoint("derivative.after_write")
     times = {view.where: view.picture for view in original.views}
-    distance = 0
+    distance, traces = 0, []
     for where, kept in _named_frames(files.read(files.released(), key)):
         if where in times:
             distance = max(distance, _distance(times.pop(where), kept))
+            traces.append(_trace(where, kept))
     # A frame that was looked at and is not in the file is as far as can be.
-    return Derivative(key, sha256, 64 if times else distance, poster_key, poster_sha256)
+    return Derivative(key, sha256, 64 if times else distance, poster_key, poster_sha256, tuple(traces))
 
 
 def _png(picture: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> bytes:

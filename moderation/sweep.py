@@ -11,13 +11,14 @@ from journal import files, outbox
 from journal.transactions import step
 from moderation.actions import CaseTaken, Ruling, hold, refuse
 from moderation.actions.uploads import erase, forget_raw
-from moderation.models import Case, Decision, Upload
+from moderation.models import Case, Decision, Inquiry, Upload
 from moderation.rules import policies
 from moderation.screening.leases import note_fault, put_back
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
+INQUIRY_TERM = timedelta(days=1)
 
 
 def recover_lost_leases() -> int:
@@ -51,7 +52,7 @@ def recover_lost_leases() -> int:
 
 def wake_if_waiting() -> bool:
     """Wake the screening process if anything waits: a wake-up may have been lost, or a pause is over."""
-    if not Case.objects.ready().exists():
+    if not Case.objects.ready().exists() and not Inquiry.objects.filter(state=Inquiry.State.WAITING).exists():
         return False
     with step("sweep.wake_screen"):
         outbox.wake("screen")
@@ -101,6 +102,16 @@ def erase_uploads() -> int:
         erase(upload)
         erased += 1
     return erased + _erase_unnamed(ended)
+
+
+def forget_inquiries() -> int:
+    """Remove what was asked about a file, a day after; and files that no row names any more. Returns how many rows."""
+    ended = timezone.now() - INQUIRY_TERM
+    gone, _ = Inquiry.objects.filter(asked_at__lt=ended).delete()
+    for day in files.listing(files.quarantine(), Inquiry.FOLDER, files=False):
+        if day < f"{ended:%Y-%m-%d}":
+            files.remove_folder(files.quarantine(), f"{Inquiry.FOLDER}/{day}")
+    return gone
 
 
 def _upload_term() -> datetime:

@@ -6,6 +6,7 @@ Words in a prompt that it obeys:
 - `fault:nan`, `fault:constant` come out as no picture; `fault:error` raises; `fault:kill` ends the process, as
   running out of memory does.
 - `slow:SECONDS` waits so long at each step.
+- `edges:NUMBER` paints so many fields with hard edges, by which a copy can be told from other pictures.
 """
 
 import hashlib
@@ -110,6 +111,9 @@ def _pixels(item: DrawItem) -> NDArray[np.floating]:
     field = Image.fromarray(chance.integers(0, 256, (5, 5, 3), dtype=np.uint8))
     spread = field.resize((item.width, item.height), Image.Resampling.BICUBIC)
     pixels: NDArray[np.floating] = np.asarray(spread, dtype=np.float64) / 255
+    for _ in range(sum(int(number) for number in _words("edges", item))):
+        top, left = chance.integers(0, (item.height, item.width))
+        pixels[top : top + item.height // 5, left : left + item.width // 4] = chance.random(3)
     if item.picture is not None and item.mask is not None:
         anew = (np.asarray(item.mask.convert("L"), dtype=np.float64) / 255)[..., None]
         pixels = anew * pixels + (1 - anew) * _as_pixels(item.picture)

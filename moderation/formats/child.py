@@ -1,8 +1,9 @@
 """The limited process that alone opens an original upload: `python -m moderation.formats.child KIND FOLDER`.
 
 Reads FOLDER/upload; leaves pixels (picture.png, alpha.png or film.mp4) and record.json there, or refused.json with a
-sentence. Whatever it was given, what it leaves is encoded anew from pixels. It limits itself before it reads a byte:
-memory, time and file sizes by setrlimit, no new privileges, and no network where the kernel lets it have none.
+sentence. Of a kind `any` it leaves record.json alone: what can be told of where the file came from. Whatever it was
+given, what it leaves is encoded anew from pixels. It limits itself before it reads a byte: memory, time and file sizes
+by setrlimit, no new privileges, and no network where the kernel lets it have none.
 """
 
 import ctypes
@@ -233,6 +234,11 @@ def main() -> None:
     kind, folder = sys.argv[1], Path(sys.argv[2])
     confine()
     path = folder / "upload"
+    if kind == "any":
+        from moderation.formats import tracing
+
+        (folder / "record.json").write_text(json.dumps(tracing.trace(path, folder)), encoding="utf-8")
+        return
     try:
         found = decode_picture(path, folder) if kind == "picture" else decode_film(path, folder)
     except Refused as refused:

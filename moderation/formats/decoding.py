@@ -60,6 +60,20 @@ def decode(chunks: Iterable[bytes], kind: Kind) -> Decoded:
         )
 
 
+def trace(data: bytes, anchors: bytes) -> dict[str, Any]:
+    """What can be told of any file at all, by the limited process: see tracing.trace. Raises BadUpload where even
+    that cannot be had: it is too large, or took more than a decoder has."""
+    with tempfile.TemporaryDirectory(prefix="vaglio-upload-") as name:
+        folder = Path(name)
+        _keep([data], folder / "upload", max(limits.MOST_BYTES.values()))
+        (folder / "anchors.pem").write_bytes(anchors)
+        _run("any", folder)
+        if not (folder / "record.json").is_file():
+            raise BadUpload("The file could not be read with the means that a decoder has.")
+        told: dict[str, Any] = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        return told
+
+
 def _keep(chunks: Iterable[bytes], path: Path, most: int) -> None:
     size = 0
     with path.open("wb") as file:
@@ -72,7 +86,7 @@ def _keep(chunks: Iterable[bytes], path: Path, most: int) -> None:
         raise BadUpload("The file is empty.")
 
 
-def _run(kind: Kind, folder: Path) -> None:
+def _run(kind: Kind | Literal["any"], folder: Path) -> None:
     """Run the decoder to its end, or to ours. What it says of itself goes to the log, without the file's words."""
     # On a search path of two folders and with no other word of ours: it is to know nothing worth having.
     known = {"PATH": os.environ.get("PATH", ""), "TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}

@@ -24,6 +24,7 @@ from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
 from moderation.rules import in_words, policies
 from moderation.screening.leases import Batch, beating, claim, note_fault, put_back
+from moderation.screening.marks import signer
 from moderation.screening.originals import Original, Unfit, Unreadable
 from moderation.screening.pictures import read_original
 from moderation.signals import ItemFault, MachineryFault, Signal
@@ -199,8 +200,8 @@ class _Sieve:
             return None
         folder = str(self.batch.token)
         if case.subject == Case.Subject.UPLOAD:
-            folder = f"{case.upload.folder}/{folder}"
-        return derivative.make(subject, case.evidence, folder=folder)
+            return derivative.make(subject, case.evidence, folder=f"{case.upload.folder}/{folder}", signer=None)
+        return derivative.make(subject, case.evidence, folder=folder, signer=signer())
 
     def move(self, case: Case, screening: Screening, verdict: Verdict, made: Derivative | None) -> None:
         """Clear, hold or refuse. Raises CaseTaken when the lease was lost."""

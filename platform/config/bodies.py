@@ -22,7 +22,10 @@ TOO_LARGE = json.dumps(
 
 
 # Where files are brought, and how much may come there, from whoever shows a session or a key at the least.
-BRINGING = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations", "/v1/videos", "/studio/jobs/"})
+BRINGING = frozenset(
+    {f"/v1/{name}" for name in ("uploads", "images/edits", "images/variations", "videos", "verify")}
+    | {"/studio/jobs/", "/verify/"}
+)
 MOST_BROUGHT = 64 * 1024 * 1024
 
 

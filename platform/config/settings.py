@@ -248,6 +248,8 @@ STREAM_SECONDS = env.seconds("STREAM_SECONDS", 300, least=1)
 INTAKE_WAIT_SECONDS = env.seconds("INTAKE_WAIT_SECONDS", 0.3)
 # How long a waiting API call waits for its pictures.
 API_WAIT_SECONDS = env.seconds("API_WAIT_SECONDS", 300)
+# How long POST /v1/verify waits for its answer.
+VERIFY_WAIT_SECONDS = env.seconds("VERIFY_WAIT_SECONDS", 20)
 
 # Screening
 CLASSIFIERS = env.choice("VAGLIO_CLASSIFIERS", "house", {"house", "fake"})
@@ -257,7 +259,14 @@ POLICIES = [Path(folder) for folder in _folders.split(os.pathsep)]
 MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
 # Files of one person that are looked at within an hour, and how many days their pixels are kept (docs/retention.md).
 MOST_UPLOADS_AN_HOUR = env.integer("MOST_UPLOADS_AN_HOUR", 120, least=1)
+# Files that one person, or one address where nobody is signed in, may ask about within an hour on the verify page.
+MOST_INQUIRIES_AN_HOUR = env.integer("MOST_INQUIRIES_AN_HOUR", 30, least=1)
 UPLOAD_DAYS = env.integer("UPLOAD_DAYS", 30, least=1)
+# The keys that released files are signed with, in PEM: a chain with ours first, its key, and the root. Without them the
+# house makes its own in the data folder.
+C2PA_CHAIN = env.text("C2PA_CHAIN", "")
+C2PA_KEY = env.text("C2PA_KEY", "")
+C2PA_ANCHORS = env.text("C2PA_ANCHORS", "")
 REVIEW_DEADLINE_SECONDS = env.seconds("REVIEW_DEADLINE_SECONDS", 3 * 24 * 3600, least=1)
 
 # Libraries say warnings; our own rooms and the processes around them say what they do.

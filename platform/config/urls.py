@@ -5,6 +5,7 @@ from django.urls import include, path
 from billing.sale.views import stripe_events
 from config import health
 from generation.api.door import api
+from moderation import verify
 
 urlpatterns = [
     path("health/live", health.live, name="health_live"),
@@ -14,6 +15,8 @@ urlpatterns = [
     path("wallet/", include("billing.urls")),
     path("stripe/events/", stripe_events, name="stripe_events"),
     path("desk/", include("moderation.urls")),
+    path("verify/", verify.ask, name="verify"),
+    path("verify/<uuid:inquiry_id>/", verify.answer, name="verify_answer"),
     path("console/", include("billing.console.urls")),
     path("v1/", api.urls),
     path("", include("generation.urls")),

@@ -14,7 +14,7 @@ from accounts.models import User
 from billing.models import Act, Checkout, Finding, Payment, Price, Transfer
 from generation.addresses import signed_path
 from generation.models import Job, Medium
-from moderation.actions import claim, claim_next
+from moderation.actions import claim, claim_next, inquiries
 from moderation.actions.uploads import take
 from moderation.models import Case, Freeze
 from tests import path
@@ -65,6 +65,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "upload": (Rule("GET", (ALICE,)),),
     "api:upload": (Rule("GET", (ALICE,), by_key=True), Rule("GET", (ALICE,))),
     "api:erase_upload": (Rule("DELETE", (ALICE,), by_key=True),),
+    # Whoever knows the address of an answer may read it, for a day.
+    "verify_answer": (Rule("GET", EVERYBODY),),
+    "api:verification": (Rule("GET", (ALICE,), by_key=True),),
     # Whoever holds a signed address may look, for five minutes.
     "signed_medium": (Rule("GET", EVERYBODY),),
     "checkout": (Rule("GET", (ALICE,)),),
@@ -134,6 +137,7 @@ def world(fresh_database: str) -> World:
     finding = Finding.objects.create(kind="odd", about="x", what="x", remedy="x", is_mendable=True)
     of_alice = {"person_id": people.alice.pk}
     checkout = Checkout.objects.create(person=people.alice, price=price, key="matrix", state="expired")
+    asked = {"inquiry_id": inquiries.ask(ContentFile(b"x"), person=people.alice, address="").pk}
     everybody = people._asdict()
     job, film = {"job_id": released.pk}, {"video_id": filmed.pk}
     of_medium = {"medium_id": medium.pk}
@@ -147,6 +151,7 @@ def world(fresh_database: str) -> World:
             **dict.fromkeys(["api:retrieve", "api:cancel", "api:events"], job),
             **dict.fromkeys(["api:film", "api:film_content", "api:remix_film", "api:give_up_film"], film),
             **dict.fromkeys(["gallery_medium", "medium"], of_medium),
+            **dict.fromkeys(["verify_answer", "api:verification"], asked),
             **dict.fromkeys(["desk_case", "desk_original", "desk_claim", "desk_decision", "desk_skip"], of_case),
             "poster": {"medium_id": Medium.objects.shown().get(job=filmed).pk},
             **dict.fromkeys(["upload", "api:upload", "api:erase_upload"], of_upload),

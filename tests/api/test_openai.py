@@ -386,6 +386,26 @@ def test_the_session_cookie_opens_no_door_that_changes_anything(platform: Any) -
     assert answer.status_code == 401
 
 
+def test_a_file_is_verified_by_the_api_and_its_answer_is_its_askers_alone(http: httpx.Client, platform: Any) -> None:
+    made = http.post(
+        "/v1/images/generations", json={"prompt": "a pear to verify", "response_format": "b64_json"}
+    ).json()
+    data = base64.b64decode(made["data"][0]["b64_json"])
+    answer = http.post("/v1/verify", files={"file": ("mine.png", data)})
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["status"], told["came_from_here"], told["altered"]) == ("answered", True, False)
+    assert told["traces"] == {"file": True, "credentials": "ours", "perceptual_hash": 0}
+    assert http.get(f"/v1/verify/{told['id']}").json() == told
+    with httpx.Client(base_url=platform.address, headers={"Authorization": "Bearer vg_no"}) as stranger:
+        assert stranger.get(f"/v1/verify/{told['id']}").status_code == 401
+    other = http.post("/v1/verify", files={"file": ("other.txt", b"no picture")}).json()
+    assert other["came_from_here"] is None
+    assert other["why"]
+    for files_sent, code in (({}, 415), ({"else": ("a", b"x")}, 400), ({"file": ("a", b"")}, 400)):
+        assert http.post("/v1/verify", files=files_sent or None).status_code == code
+
+
 def test_many_followers_hold_no_connection(http: httpx.Client, platform: Any) -> None:
     """More streams than the pool has connections, and the page still answers."""
     job = http.post("/v1/jobs", json={"prompt": "slow:0.2 a long sunset"}).json()["id"]

@@ -21,9 +21,10 @@ from generation.turns import Affinity, claim
 from journal.seal import HeadFile, seal_new_lines
 from journal.transactions import step
 from moderation import sweep as moderation_sweep
-from moderation.actions import CannotRelease, CaseTaken, claim_next, decide, lift, withdraw
-from moderation.models import Case, Freeze, Upload
+from moderation.actions import CannotRelease, CaseTaken, claim_next, decide, inquiries, lift, withdraw
+from moderation.models import Case, Freeze, Inquiry, Upload
 from moderation.screening import leases
+from moderation.screening.inquiries import answer_one
 from tests import path
 from tests.uploads.files import drawing, saved
 
@@ -170,6 +171,20 @@ def brought() -> None:
     assert not Upload.objects.exclude(raw_key="").exists(), "a file is kept as it was brought"
 
 
+def asked_about() -> None:
+    """Somebody asks whether a file came from here; a day later nothing of it is kept."""
+    asked = Inquiry.objects.first() or inquiries.ask(ContentFile(b"some file"), person=None, address="")
+    main_path()
+    while answer_one():
+        pass
+    Inquiry.objects.filter(state="waiting").update(lease_until=timezone.now() - timedelta(seconds=1))
+    while answer_one():
+        pass
+    asked.refresh_from_db()
+    assert asked.state != "waiting", "nobody answered"
+    moderation_sweep.forget_inquiries()
+
+
 def months_pass() -> None:
     """A monthly grant falls due, and an old lot expires."""
     wallet = ledger.wallet_of(person("bruno"))
@@ -214,6 +229,7 @@ SCENES: dict[str, Callable[[], None]] = {
     "moderation.erase": brought,
     "screen.decoded": brought,
     "upload.": brought,
+    "verify.": asked_about,
     "sweep.expire": months_pass,
     "sweep.grant_monthly": months_pass,
     "wallet.open": first_wallet,

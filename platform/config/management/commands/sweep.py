@@ -45,6 +45,7 @@ class Command(BaseCommand):
         billing.grant_monthly,
         billing.report_stranded_holds,
         moderation.erase_uploads,
+        moderation.forget_inquiries,
         forget_old,
         forget_dead,
     )

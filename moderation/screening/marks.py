@@ -1,0 +1,28 @@
+"""The signer of released files, by the operator's keys or the house's own. Never imported by the web process."""
+
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from moderation.provenance import authority
+from moderation.provenance.authority import Keys, KeysUnusable
+from moderation.provenance.credentials import Signer
+
+
+@lru_cache
+def keys() -> Keys:
+    """The keys of this house. Raises KeysUnusable: a house that cannot mark what it made releases nothing."""
+    chain, key, anchors = settings.C2PA_CHAIN, settings.C2PA_KEY, settings.C2PA_ANCHORS
+    if bool(chain) != bool(key):
+        raise KeysUnusable("C2PA_CHAIN and C2PA_KEY come together: set both, or neither.")
+    if chain:
+        return authority.checked(chain.encode(), key.encode(), anchors.encode())
+    host = urlsplit(settings.BASE_URL).hostname or "localhost"
+    return authority.of_the_house(settings.DATA / "credentials", f"Vaglio at {host}")
+
+
+@lru_cache
+def signer() -> Signer:
+    """The signer of this process."""
+    return Signer(keys())
