@@ -13,6 +13,7 @@ SEVERITIES = {"low": 0, "medium": 1, "high": 2, "severe": 3}
 SUBJECTS = ("prompt", "upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
+MODES = ("active", "shadow")
 
 
 class PolicyError(Exception):
@@ -70,7 +71,11 @@ class Words:
 
 @dataclass(frozen=True)
 class Policy:
-    """One rule of the house. Texts by language; severity 0 (low) to 3 (severe)."""
+    """One rule of the house. Texts by language; severity 0 (low) to 3 (severe).
+
+    In shadow it is judged and written down, and moves nothing. `share` is of how many subjects it judges in earnest
+    while it is rolled out, 0..1; of the rest it judges in shadow. Which ones is by a hash, so each stays what it is.
+    """
 
     code: str
     severity: int
@@ -81,6 +86,17 @@ class Policy:
     thresholds: tuple[Threshold, ...]
     words: Words | None
     concept: Concept | None
+    is_shadow: bool = False
+    share: float = 1.0
+
+    def acts_on(self, key: str) -> bool:
+        """Whether it judges this subject in earnest. An unknown one always, unless the policy is in shadow."""
+        if self.is_shadow:
+            return False
+        if self.share >= 1 or not key:
+            return True
+        digest = hashlib.sha256(f"{self.code}|{key}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64 < self.share
 
 
 @dataclass(frozen=True)
@@ -150,6 +166,8 @@ class _Reader:
             words=(words := self.words(top.pop("words", None))),
             concept=(concept := self.concept(top.pop("concept", None))),
             thresholds=self.thresholds(top.pop("thresholds", []), code, words),
+            is_shadow=self.mode(top) == "shadow",
+            share=self.number(top, "share", "", 0, 1) if "share" in top else 1.0,
         )
         self.end(top, "")
         if concept and not any(threshold.model == "house-clip" for threshold in policy.thresholds):
@@ -157,6 +175,12 @@ class _Reader:
         if not policy.thresholds:
             raise PolicyError(self.file, "thresholds", "are missing, and so are words: it would judge nothing.")
         return policy
+
+    def mode(self, top: dict[str, Any]) -> str:
+        value = self.text(top, "mode") if "mode" in top else MODES[0]
+        if value not in MODES:
+            raise PolicyError(self.file, "mode", f"is {value!r}; known are {', '.join(MODES)}.")
+        return value
 
     def text(self, table: dict[str, Any], key: str, prefix: str = "") -> str:
         value = self.take(table, key, prefix)

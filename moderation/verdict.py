@@ -32,11 +32,15 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome, and every reason for it, the worst first. severity is that of the worst reason, 0 to 3."""
+    """The outcome, and every reason for it, the worst first. severity is that of the worst reason, 0 to 3.
+
+    shadow are the reasons that policies in shadow would have had: they move nothing.
+    """
 
     outcome: Outcome
     triggers: tuple[Trigger, ...]
     severity: int
+    shadow: tuple[Trigger, ...] = ()
 
     @property
     def is_unscreened(self) -> bool:
@@ -44,13 +48,16 @@ class Verdict:
         return any(trigger.action == "unscreened" for trigger in self.triggers)
 
 
-def judge(policies: PolicySet, subject: str, signals: Sequence[Signal], required: Collection[str]) -> Verdict:
+def judge(
+    policies: PolicySet, subject: str, signals: Sequence[Signal], required: Collection[str], *, key: str = ""
+) -> Verdict:
     """Judge one subject. Fails closed: it is clear only if everything that must speak spoke, and nothing was over.
 
     1. For each threshold of each policy: every signal of that name and model. None, not a finite number in 0..1,
        or from another version than the threshold was calibrated for, is `unscreened`, which asks a person.
     2. The same for each classifier that is required and gave no signal at all.
     3. Block outweighs review, review outweighs clear. More signals never make it milder.
+    4. What a policy says that does not act on this subject (`key`) is kept apart.
     """
     triggers: list[Trigger] = []
     for policy, threshold in policies.thresholds(subject):
@@ -90,13 +97,16 @@ def judge(policies: PolicySet, subject: str, signals: Sequence[Signal], required
         for name in sorted(set(required) - spoke)
     ]
     weight = {"block": 2, "review": 1, "unscreened": 0}
+    quiet = {policy.code for policy in policies if not policy.acts_on(key)}
+    shadow = tuple(one for one in triggers if one.policy_code in quiet and one.action != "unscreened")
+    triggers = [one for one in triggers if one.policy_code not in quiet]
     triggers.sort(key=lambda trigger: (-weight[trigger.action], -trigger.severity, trigger.policy_code))
     if not triggers:
-        return Verdict("clear", (), 0)
+        return Verdict("clear", (), 0, shadow)
     blocks = [trigger for trigger in triggers if trigger.action == "block"]
     reasons = blocks or [trigger for trigger in triggers if trigger.action == "review"]
     severity = max((trigger.severity for trigger in reasons), default=0)
-    return Verdict("block" if blocks else "review", tuple(triggers), severity)
+    return Verdict("block" if blocks else "review", tuple(triggers), severity, shadow)
 
 
 def _unusable(signal: Signal, version: str) -> str:

@@ -246,6 +246,8 @@ class Screening(models.Model):
     fault = models.CharField(max_length=300, blank=True)
     policy_version = models.CharField(max_length=64)
     worker = models.CharField(max_length=128)
+    # What policies in shadow would have done: [{"policy": code, "action": review or block}].
+    shadow = models.JSONField(default=list)
     # Which views of it were looked at: of a film each frame's time. Empty when there was one, and for a prompt.
     views = models.JSONField(default=list)
     # Over every signal, so that a decision which names the digest names them all.

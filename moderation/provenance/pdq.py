@@ -89,8 +89,7 @@ def _waves() -> NDArray[np.float32]:
 
 
 def _frequencies(small: NDArray[np.float32]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = _waves() @ small @ _waves().T
-    return found
+    return (_waves() @ small @ _waves().T).astype(np.float32, copy=False)
 
 
 def _digits(frequencies: NDArray[np.float32]) -> str:

@@ -158,7 +158,7 @@ class _Sieve:
     def decide(self, case: Case, subject: Subject, signals: Sequence[Signal]) -> bool:
         """Let the policies speak, and move the case. False if it went back to wait, or is no longer ours."""
         house = policies()
-        verdict = judge(house, case.subject, signals, self.armoury.required(case.subject))
+        verdict = judge(house, case.subject, signals, self.armoury.required(case.subject), key=str(case.key))
         try:
             screening = self.record(case, subject, signals, verdict, house)
             made = self.derive(case, subject) if verdict.outcome != "block" else None
@@ -188,6 +188,7 @@ class _Sieve:
                 policy_version=house.version,
                 worker=self.batch.worker[:128],
                 signals_sha256=_digest(rows),
+                shadow=[{"policy": one.policy_code, "action": one.action} for one in verdict.shadow],
             )
             for row in rows:
                 row.screening = screening
@@ -211,7 +212,10 @@ class _Sieve:
             "screened_at": screening.at,
             "severity": verdict.severity,
             "policy_codes": codes,
-            "findings": [{"sentence": _sentence(trigger)} for trigger in verdict.triggers],
+            "findings": [
+                *({"sentence": _sentence(trigger)} for trigger in verdict.triggers),
+                *({"sentence": f"In shadow, moving nothing: {_sentence(trigger)}"} for trigger in verdict.shadow),
+            ],
         }
         if made is not None:
             fields |= made.fields()

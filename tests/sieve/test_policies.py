@@ -82,6 +82,10 @@ def test_the_sound_policy_is_read(tmp_path: Path) -> None:
         ("block = 0.9", "block = 0.4", "thresholds.review"),
         ("block = 0.9", "blok = 0.9", "thresholds.blok"),
         ('code = "hats"', "code = hats", "the file"),
+        ('code = "hats"', 'code = "hats"\nmode = "quiet"', "mode"),
+        ('code = "hats"', 'code = "hats"\nmode = true', "mode"),
+        ('code = "hats"', 'code = "hats"\nshare = 1.5', "share"),
+        ('code = "hats"', 'code = "hats"\nshare = "half"', "share"),
     ],
 )
 def test_a_typo_is_named_with_its_file_and_key(tmp_path: Path, right: str, wrong: str, key: str) -> None:
@@ -139,3 +143,23 @@ def test_no_term_of_the_house_is_listed_twice(house: PolicySet) -> None:
         assert not set(policy.words.review) & set(policy.words.block), policy.code
         for group in (policy.words.review, policy.words.block, policy.words.harmless, *policy.words.together):
             assert len(set(group)) == len(group), policy.code
+
+
+def test_a_policy_acts_unless_it_says_otherwise(tmp_path: Path) -> None:
+    (policy,) = load(tmp_path, SOUND)
+    assert not policy.is_shadow
+    assert policy.acts_on("anything")
+    (policy,) = load(tmp_path, SOUND.replace('severity = "low"', 'severity = "low"\nmode = "shadow"'))
+    assert policy.is_shadow
+    assert not policy.acts_on("")
+
+
+def test_a_policy_that_is_rolled_out_acts_on_its_share_and_always_on_the_same(tmp_path: Path) -> None:
+    (policy,) = load(tmp_path, SOUND.replace('severity = "low"', 'severity = "low"\nshare = 0.25'))
+    keys = [str(number) for number in range(4000)]
+    acted = [key for key in keys if policy.acts_on(key)]
+    assert 0.22 < len(acted) / len(keys) < 0.28
+    assert acted == [key for key in keys if policy.acts_on(key)]
+    (wider,) = load(tmp_path, SOUND.replace('severity = "low"', 'severity = "low"\nshare = 0.5'))
+    assert all(wider.acts_on(key) for key in acted), "whom it acted on it still acts on when it is widened"
+    assert policy.acts_on(""), "of what is not known it is on the safe side"

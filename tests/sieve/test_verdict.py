@@ -133,6 +133,34 @@ def test_what_only_asks_does_not_raise_the_severity_of_a_block() -> None:
     assert (said.outcome, said.severity) == ("block", 1)
 
 
+def shadowed(code: str, **changes: object) -> PolicySet:
+    return PolicySet(tuple(replace(one, **changes) if one.code == code else one for one in HOUSE), "2")
+
+
+def test_a_policy_in_shadow_says_what_it_would_have_done_and_does_nothing() -> None:
+    loud = [replace(QUIET[0], score=0.95), *QUIET[1:]]
+    said = judge(shadowed("hats", is_shadow=True), "medium", loud, REQUIRED)
+    assert (said.outcome, said.triggers, said.severity) == ("clear", (), 0)
+    assert [(one.policy_code, one.action) for one in said.shadow] == [("hats", "block")]
+    # The others act as before, and what is missing for them still asks a person.
+    cats = [*loud[:1], replace(QUIET[1], score=0.6), QUIET[2]]
+    assert judge(shadowed("hats", is_shadow=True), "medium", cats, REQUIRED).outcome == "review"
+    assert judge(shadowed("hats", is_shadow=True), "medium", loud[:1], REQUIRED).is_unscreened
+
+
+def test_a_classifier_that_only_a_shadow_needs_holds_nobody_up() -> None:
+    assert judge(shadowed("cats", is_shadow=True), "medium", QUIET[:1], {"eyes"}).outcome == "clear"
+
+
+def test_a_policy_on_a_share_acts_on_some_and_says_of_the_others_what_it_would_have_done() -> None:
+    loud = [replace(QUIET[0], score=0.95), *QUIET[1:]]
+    said = [judge(shadowed("hats", share=0.5), "medium", loud, REQUIRED, key=str(key)) for key in range(200)]
+    blocked = [one for one in said if one.outcome == "block"]
+    assert 60 < len(blocked) < 140
+    assert all(bool(one.shadow) == (one.outcome == "clear") for one in said)
+    assert judge(shadowed("hats", share=0.0), "medium", loud, REQUIRED).outcome == "block", "whose key nobody gave"
+
+
 def answers(chance: random.Random) -> list[Signal]:
     """Any answers of classifiers: sound and broken ones, some twice, some not at all."""
     versions = ("abc", "abcdef", "xyz", "")
