@@ -14,6 +14,11 @@ SUBJECTS = ("prompt", "upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
 MODES = ("active", "shadow")
+# The names of OpenAI's moderation endpoint, which its clients read by.
+CATEGORIES = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
 
 
 class PolicyError(Exception):
@@ -88,6 +93,8 @@ class Policy:
     concept: Concept | None
     is_shadow: bool = False
     share: float = 1.0
+    # What OpenAI's moderation clients call it: some of CATEGORIES.
+    categories: tuple[str, ...] = ()
 
     def acts_on(self, key: str) -> bool:
         """Whether it judges this subject in earnest. An unknown one always, unless the policy is in shadow."""
@@ -168,6 +175,7 @@ class _Reader:
             thresholds=self.thresholds(top.pop("thresholds", []), code, words),
             is_shadow=self.mode(top) == "shadow",
             share=self.number(top, "share", "", 0, 1) if "share" in top else 1.0,
+            categories=self.categories(top.pop("categories", [])),
         )
         self.end(top, "")
         if concept and not any(threshold.model == "house-clip" for threshold in policy.thresholds):
@@ -175,6 +183,13 @@ class _Reader:
         if not policy.thresholds:
             raise PolicyError(self.file, "thresholds", "are missing, and so are words: it would judge nothing.")
         return policy
+
+    def categories(self, value: Any) -> tuple[str, ...]:
+        found = self.list_of_text(value, "categories")
+        for name in found:
+            if name not in CATEGORIES:
+                raise PolicyError(self.file, "categories", f"names {name!r}; known are {', '.join(CATEGORIES)}.")
+        return found
 
     def mode(self, top: dict[str, Any]) -> str:
         value = self.text(top, "mode") if "mode" in top else MODES[0]

@@ -7,12 +7,13 @@ from journal.beats import process_name
 
 @shared_task(name="moderation.screen", acks_late=True)  # type: ignore[untyped-decorator]
 def screen() -> None:
-    """Screen whatever waits, then answer who asks about a file, one at a time. Safe to deliver twice or never."""
+    """Screen whatever waits, then answer who asks, one at a time. Safe to deliver twice or never."""
     # Drawing workers import this module too, and have no classifiers.
     from moderation.arming import armoury
     from moderation.screening.inquiries import answer_one
     from moderation.screening.worker import screen_waiting
 
-    screen_waiting(armoury(), process_name("screen"))
-    while answer_one():
-        screen_waiting(armoury(), process_name("screen"))
+    armed, name = armoury(), process_name("screen")
+    screen_waiting(armed, name)
+    while answer_one(armed):
+        screen_waiting(armed, name)

@@ -36,6 +36,6 @@ def ask(request: HttpRequest) -> HttpResponse:
 @require_safe
 def answer(request: HttpRequest, inquiry_id: UUID) -> HttpResponse:
     """What was found. Whoever knows the address may read it, for a day."""
-    asked = get_object_or_404(Inquiry, pk=inquiry_id)
+    asked = get_object_or_404(Inquiry, pk=inquiry_id, kind=Inquiry.Kind.ORIGIN)
     context = {"asked": asked, "told": asked.answer, "look_again": LOOK_AGAIN}
     return render(request, "moderation/verify_answer.html", context)

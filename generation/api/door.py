@@ -16,7 +16,7 @@ from ninja.security import HttpBearer
 
 from accounts import keys
 from accounts.models import User
-from generation.api import images, jobs, uploads, verify, videos
+from generation.api import images, jobs, moderations, uploads, verify, videos
 from generation.api.errors import ERRORS, OURS, ApiError, as_api_error, too_large
 
 log = logging.getLogger(__name__)
@@ -134,3 +134,4 @@ api.add_router("", jobs.router)
 api.add_router("", uploads.router)
 api.add_router("", videos.router)
 api.add_router("", verify.router)
+api.add_router("", moderations.router)

@@ -82,7 +82,7 @@ async def verification(request: HttpRequest, inquiry_id: UUID) -> Any:
     person: User = request.auth  # type: ignore[attr-defined]
 
     def act() -> VerificationOut:
-        asked = Inquiry.objects.filter(pk=inquiry_id, person=person).first()
+        asked = Inquiry.objects.filter(pk=inquiry_id, person=person, kind=Inquiry.Kind.ORIGIN).first()
         if asked is None:
             raise ApiError(404, "verification_not_found", f"You asked nothing with the id {inquiry_id}.")
         return verification_out(asked)

@@ -1,10 +1,10 @@
 """Cases with all that is said of them, and what people brought."""
 
 from moderation.models.cases import CASE_ARROWS, Case, CaseQuerySet, Decision, Freeze, Look, Screening, Signal
-from moderation.models.inquiries import Inquiry
+from moderation.models.inquiries import Inquiry, Metered
 from moderation.models.uploads import Upload, UploadQuerySet
 
 __all__ = [
-    "CASE_ARROWS", "Case", "CaseQuerySet", "Decision", "Freeze", "Inquiry", "Look", "Screening", "Signal", "Upload",
-    "UploadQuerySet",
+    "CASE_ARROWS", "Case", "CaseQuerySet", "Decision", "Freeze", "Inquiry", "Look", "Metered", "Screening", "Signal",
+    "Upload", "UploadQuerySet",
 ]  # fmt: skip

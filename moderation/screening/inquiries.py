@@ -1,7 +1,8 @@
-"""Look at a file that somebody asks about. Never imported by the web process."""
+"""Answer what is asked of the sieve with no job behind it. Never imported by the web process."""
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F, Q
@@ -10,11 +11,17 @@ from django.utils import timezone
 
 from journal import files
 from journal.transactions import step
-from moderation import traces
+from moderation import answers, traces
+from moderation.classifiers.armoury import Armoury
 from moderation.formats import limits
-from moderation.formats.decoding import BadUpload, trace
-from moderation.models import Inquiry
+from moderation.formats.decoding import BadUpload, decode, trace
+from moderation.models import Case, Inquiry
+from moderation.rules import policies
 from moderation.screening.marks import keys
+from moderation.screening.originals import Unreadable
+from moderation.screening.pictures import look_at
+from moderation.signals import ItemFault, Signal
+from moderation.verdict import judge
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +29,12 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=limits.WALL_SECONDS + 30)
 
 
-def answer_one() -> bool:
-    """Answer the oldest inquiry that waits. False when there is none.
+def answer_one(armoury: Armoury) -> bool:
+    """Answer the oldest question that waits. False when there is none.
 
     1. It is claimed for as long as a decoder may take.
-    2. The limited process opens the file; what it tells is looked up.
-    3. The answer is written, once; the file is removed. The sweeper removes what a kill left.
+    2. The limited process opens what came with it; what that tells is looked up, or judged.
+    3. The answer is written, once; the files are removed. The sweeper removes what a kill left.
     """
     with step("verify.claim"):
         free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
@@ -44,8 +51,11 @@ def answer_one() -> bool:
         _write(inquiry, Inquiry.State.FAILED, {"why": "It could not be looked at. Try another copy of it."})
         return True
     try:
-        told = trace(files.read(files.quarantine(), inquiry.file_key), keys().anchors)
-        _write(inquiry, Inquiry.State.ANSWERED, traces.answer(told))
+        if inquiry.kind == Inquiry.Kind.ORIGIN:
+            told = trace(files.read(files.quarantine(), inquiry.file_key), keys().anchors)
+            _write(inquiry, Inquiry.State.ANSWERED, traces.answer(told))
+        else:
+            _write(inquiry, Inquiry.State.ANSWERED, {"results": [_judged(one, armoury) for one in inquiry.question]})
     except BadUpload as bad:
         _write(inquiry, Inquiry.State.FAILED, {"why": str(bad)})
     except files.StoreAway:
@@ -56,9 +66,38 @@ def answer_one() -> bool:
     return True
 
 
+def _judged(one: dict[str, str], armoury: Armoury) -> dict[str, Any]:
+    """What the policies say of one text or picture. Raises BadUpload."""
+    if "text" in one:
+        subject = Case.Subject.PROMPT
+        (signals,) = armoury.screen_prompts([(one["text"], "")])
+    else:
+        subject = Case.Subject.UPLOAD
+        signals = _seen(files.read(files.quarantine(), one["file"]), armoury)
+    verdict = judge(policies(), subject, signals, armoury.required(subject))
+    return answers.told(verdict, signals, "text" if "text" in one else "image")
+
+
+def _seen(data: bytes, armoury: Armoury) -> list[Signal]:
+    """The signals of a picture, of every view of it; none where it is flat, or the classifiers choke on it.
+
+    Then every policy says that it did not hear of it. Raises BadUpload.
+    """
+    made = decode([data], "picture")
+    size = made.record["decoded_width"], made.record["decoded_height"]
+    try:
+        views = look_at(made.pixels, size=size, alpha=made.alpha).views
+        return [signal for found in armoury.screen_pictures([one.picture for one in views]) for signal in found]
+    except (Unreadable, ItemFault) as fault:
+        log.info("a picture that was asked about cannot be judged: %s", fault)
+        return []
+
+
 def _write(inquiry: Inquiry, state: Inquiry.State, answer: dict[str, object]) -> None:
     with step("verify.answer"):
         Inquiry.objects.filter(pk=inquiry.pk, state=Inquiry.State.WAITING).update(
-            state=state, answer=answer, answered_at=timezone.now(), lease_until=None, file_key=""
+            state=state, answer=answer, answered_at=timezone.now(), lease_until=None, file_key="", question=[]
         )
-    files.remove(files.quarantine(), inquiry.file_key)
+    for key in [inquiry.file_key, *(one["file"] for one in inquiry.question if "file" in one)]:
+        if key:
+            files.remove(files.quarantine(), key)

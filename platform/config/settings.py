@@ -261,6 +261,8 @@ MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
 MOST_UPLOADS_AN_HOUR = env.integer("MOST_UPLOADS_AN_HOUR", 120, least=1)
 # Files that one person, or one address where nobody is signed in, may ask about within an hour on the verify page.
 MOST_INQUIRIES_AN_HOUR = env.integer("MOST_INQUIRIES_AN_HOUR", 30, least=1)
+# Calls of one person to /v1/moderations within a minute.
+MOST_MODERATIONS_A_MINUTE = env.integer("MOST_MODERATIONS_A_MINUTE", 60, least=1)
 UPLOAD_DAYS = env.integer("UPLOAD_DAYS", 30, least=1)
 # The keys that released files are signed with, in PEM: a chain with ours first, its key, and the root. Without them the
 # house makes its own in the data folder.

@@ -175,14 +175,24 @@ def asked_about() -> None:
     """Somebody asks whether a file came from here; a day later nothing of it is kept."""
     asked = Inquiry.objects.first() or inquiries.ask(ContentFile(b"some file"), person=None, address="")
     main_path()
-    while answer_one():
+    while answer_one(path.armoury()):
         pass
     Inquiry.objects.filter(state="waiting").update(lease_until=timezone.now() - timedelta(seconds=1))
-    while answer_one():
+    while answer_one(path.armoury()):
         pass
     asked.refresh_from_db()
     assert asked.state != "waiting", "nobody answered"
     moderation_sweep.forget_inquiries()
+
+
+def judged() -> None:
+    """Somebody has a text and a picture judged."""
+    asked = Inquiry.objects.first() or inquiries.ask_moderation(person("carol"), ["a pear", saved(drawing())])
+    assert asked.kind == Inquiry.Kind.MODERATION
+    while answer_one(path.armoury()):
+        pass
+    asked.refresh_from_db()
+    assert asked.state == "answered"
 
 
 def months_pass() -> None:
@@ -230,6 +240,7 @@ SCENES: dict[str, Callable[[], None]] = {
     "screen.decoded": brought,
     "upload.": brought,
     "verify.": asked_about,
+    "moderations.": judged,
     "sweep.expire": months_pass,
     "sweep.grant_monthly": months_pass,
     "wallet.open": first_wallet,

@@ -41,7 +41,7 @@ def released(people: People, prompt: str = "a red apple on blue", **asked: Any) 
 
 def told(data: bytes, **who: Any) -> dict[str, Any]:
     asked = inquiries.ask(ContentFile(data), person=who.get("person"), address=who.get("address", "203.0.113.7"))
-    while answering.answer_one():
+    while answering.answer_one(path.armoury()):
         pass
     asked.refresh_from_db()
     assert asked.state != Inquiry.State.WAITING
@@ -246,10 +246,10 @@ def test_a_file_that_kills_its_decoder_three_times_is_given_up(
     monkeypatch.setattr(answering, "trace", dies)
     for _ in range(settings.MOST_ATTEMPTS):
         with pytest.raises(SystemExit):
-            answering.answer_one()
-        assert not answering.answer_one(), "its lease is still held"
+            answering.answer_one(path.armoury())
+        assert not answering.answer_one(path.armoury()), "its lease is still held"
         Inquiry.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert answering.answer_one()
+    assert answering.answer_one(path.armoury())
     asked.refresh_from_db()
     assert (asked.state, asked.file_key) == ("failed", "")
     assert "could not be looked at" in asked.answer["why"]
@@ -276,7 +276,7 @@ def test_the_page_asks_and_answers_without_an_account(people: People) -> None:
     waiting = client.get(sent["Location"]).content.decode()
     assert "It is being looked at" in waiting
     assert '<meta http-equiv="refresh"' in waiting
-    answering.answer_one()
+    answering.answer_one(path.armoury())
     page = client.get(sent["Location"]).content.decode()
     assert "It came from here, as it is" in page
     assert "alice" not in page
