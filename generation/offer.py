@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from generation.engine import MODES, ModeCard, ModelCard, load_catalogue
+from moderation.rules import policies
 
 LONGEST_PROMPT = 2000
 LARGEST_SEED = 2**63 - 1
@@ -103,6 +104,8 @@ class Order:
     strength: float | None = None
     # Of a film; a picture is one frame.
     frames: int = 1
+    # Policies whose soft block the person answers for.
+    acknowledged: tuple[str, ...] = ()
 
     @property
     def fps(self) -> int:
@@ -142,7 +145,7 @@ class Order:
             "inputs": {role: str(key) for role, key in self.inputs.items()},
             "strength": self.strength,
             "frames": self.frames,
-        }
+        } | ({"acknowledged": list(self.acknowledged)} if self.acknowledged else {})
 
 
 def check(
@@ -164,6 +167,7 @@ def check(
     film: object = None,
     strength: object = None,
     frames: object = None,
+    acknowledge: object = None,
 ) -> Order:
     """Turn what somebody sent into an Order. Raises BadOrder naming the first field that is wrong.
 
@@ -199,6 +203,7 @@ def check(
         inputs=_inputs(way, inputs),
         strength=_strength(way, strength),
         frames=_frames(card, way, frames),
+        acknowledged=_acknowledged(acknowledge),
     )
 
 
@@ -246,6 +251,18 @@ def _frames(card: ModelCard, way: ModeCard, value: object) -> int:
     if number not in way.frames:
         raise BadOrder("frames", f"{card.title} draws films of {', '.join(map(str, way.frames))} frames, not {number}.")
     return number
+
+
+def _acknowledged(value: object) -> tuple[str, ...]:
+    given = value.split(",") if isinstance(value, str) else [] if value is None else value
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise BadOrder("acknowledge", "acknowledge is a list of policies, as a refusal names them.")
+    codes = sorted({one.strip() for one in given} - {""})
+    for code in codes:
+        policy = policies().named(code)
+        if policy is None or policy.acknowledge is None:
+            raise BadOrder("acknowledge", f"{code[:64]!r} is no policy that anybody may acknowledge. Leave it out.")
+    return tuple(codes)
 
 
 def _strength(way: ModeCard, value: object) -> float | None:

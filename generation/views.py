@@ -45,7 +45,8 @@ COUNTS = (1, 2, 4, 8)
 # Where the session keeps what could not be paid yet.
 UNSENT = "unsent"
 FIELDS = (
-    "prompt", "negative_prompt", "model", "size", "n", "seed", "priority", "mode", "strength", "frames", *INPUTS
+    "prompt", "negative_prompt", "model", "size", "n", "seed", "priority", "mode", "strength", "frames",
+    "acknowledge", *INPUTS,
 )  # fmt: skip
 # What the price depends on, and what else has to fit the mode.
 PRICED = ("model", "size", "n", "mode", "strength", "frames")
@@ -210,7 +211,7 @@ def _refused(request: HttpRequest, values: Mapping[str, str], error: Exception) 
         # Buying leads away from here and back; the words wait, in the session and in no address.
         request.session[UNSENT] = {name: text[: 4 * LONGEST_PROMPT] for name, text in values.items()}
     if request.htmx:  # type: ignore[attr-defined]
-        context = _composer(person_of(request), values) | {"error": error}
+        context = _composer(person_of(request), values) | {"error": error, "renews_key": True}
         answer = render(request, "generation/refusal.html", context, status=_status(error))
         answer["HX-Retarget"] = "#refusal"
         answer["HX-Reswap"] = "outerHTML"

@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 SEVERITIES = {"low": 0, "medium": 1, "high": 2, "severe": 3}
 SUBJECTS = ("prompt", "upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
 MODES = ("active", "shadow")
+REGISTRIES = ("persons", "styles")
 # The names of OpenAI's moderation endpoint, which its clients read by.
 CATEGORIES = (
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
@@ -64,14 +65,14 @@ class Concept:
 class Words:
     """Terms of the lexicon, by what they ask for; `harmless` are phrases that excuse the terms inside them.
 
-    `together` refuses only what has a term of each of its groups.
+    `together` refuses only what has a term of each of its groups; `names` is which registry of names is asked.
     """
 
     review: tuple[str, ...]
     block: tuple[str, ...]
     together: tuple[tuple[str, ...], ...]
     harmless: tuple[str, ...]
-    names: bool
+    names: Literal["", "persons", "styles"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class Policy:
     share: float = 1.0
     # What OpenAI's moderation clients call it: some of CATEGORIES.
     categories: tuple[str, ...] = ()
+    # What a person affirms who asks for it all the same, by language; None where nobody may.
+    acknowledge: Mapping[str, str] | None = None
 
     def acts_on(self, key: str) -> bool:
         """Whether it judges this subject in earnest. An unknown one always, unless the policy is in shadow."""
@@ -176,8 +179,11 @@ class _Reader:
             is_shadow=self.mode(top) == "shadow",
             share=self.number(top, "share", "", 0, 1) if "share" in top else 1.0,
             categories=self.categories(top.pop("categories", [])),
+            acknowledge=self.texts(top, "acknowledge") if "acknowledge" in top else None,
         )
         self.end(top, "")
+        if policy.acknowledge and policy.severity > SEVERITIES["low"]:
+            raise PolicyError(self.file, "acknowledge", "is for policies of low severity only.")
         if concept and not any(threshold.model == "house-clip" for threshold in policy.thresholds):
             raise PolicyError(self.file, "concept", "has no threshold for the model house-clip.")
         if not policy.thresholds:
@@ -234,9 +240,9 @@ class _Reader:
         if not isinstance(together, list) or len(together) == 1:
             raise PolicyError(self.file, "words.together", "must be two or more lists of texts.")
         groups = tuple(self.list_of_text(group, "words.together") for group in together)
-        names = table.pop("names", False)
-        if not isinstance(names, bool):
-            raise PolicyError(self.file, "words.names", "must be true or false.")
+        names = table.pop("names", "")
+        if names not in ("", *REGISTRIES):
+            raise PolicyError(self.file, "words.names", f"is {names!r}; known are {', '.join(REGISTRIES)}.")
         self.end(table, "words.")
         return Words(**found, together=groups, names=names)
 

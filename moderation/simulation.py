@@ -83,7 +83,9 @@ def _judged(house: PolicySet, case: Case, signals: list[Signal]) -> Verdict:
     if case.subject == Case.Subject.PROMPT:
         prompt, negative = case.evidence["prompt"], case.evidence.get("negative_prompt", "")
         signals = [one for one in signals if one.model != LEXICON] + judge_prompt(prompt, negative, house)
-    return judge(house, case.subject, signals, {one.model for one in signals}, key=str(case.key))
+    answered = case.evidence.get("acknowledged", ())
+    required = {one.model for one in signals}
+    return judge(house, case.subject, signals, required, key=str(case.key), acknowledged=answered)
 
 
 def _screenings(since: datetime, until: datetime) -> Iterator[tuple[Screening, list[Signal]]]:
@@ -120,7 +122,7 @@ def differences(one: PolicySet, other: PolicySet) -> list[str]:
         if before is None or after is None:
             lines.append(f"{code}: {'is new' if before is None else 'is gone'}")
             continue
-        for name in ("severity", "titles", "statement", "remedy", "is_shadow", "share"):
+        for name in ("severity", "titles", "statement", "remedy", "is_shadow", "share", "acknowledge", "categories"):
             if (was := getattr(before, name)) != (will := getattr(after, name)):
                 lines.append(f"{code}: {name} {_said(was)} becomes {_said(will)}")
         old, new = (

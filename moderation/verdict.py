@@ -28,19 +28,23 @@ class Trigger:
     why: str = ""
     field: str = ""
     words: tuple[str, ...] = ()
+    # A block that its policy lets a person acknowledge.
+    is_soft: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The outcome, and every reason for it, the worst first. severity is that of the worst reason, 0 to 3.
 
-    shadow are the reasons that policies in shadow would have had: they move nothing.
+    shadow are the reasons that policies in shadow would have had, acknowledged the soft ones that the person answers
+    for: they move nothing.
     """
 
     outcome: Outcome
     triggers: tuple[Trigger, ...]
     severity: int
     shadow: tuple[Trigger, ...] = ()
+    acknowledged: tuple[Trigger, ...] = ()
 
     @property
     def is_unscreened(self) -> bool:
@@ -49,7 +53,13 @@ class Verdict:
 
 
 def judge(
-    policies: PolicySet, subject: str, signals: Sequence[Signal], required: Collection[str], *, key: str = ""
+    policies: PolicySet,
+    subject: str,
+    signals: Sequence[Signal],
+    required: Collection[str],
+    *,
+    key: str = "",
+    acknowledged: Collection[str] = (),
 ) -> Verdict:
     """Judge one subject. Fails closed: it is clear only if everything that must speak spoke, and nothing was over.
 
@@ -57,7 +67,8 @@ def judge(
        or from another version than the threshold was calibrated for, is `unscreened`, which asks a person.
     2. The same for each classifier that is required and gave no signal at all.
     3. Block outweighs review, review outweighs clear. More signals never make it milder.
-    4. What a policy says that does not act on this subject (`key`) is kept apart.
+    4. What a policy says that does not act on this subject (`key`) is kept apart; so is a soft block of a policy whose
+       code was `acknowledged`. Everything else was asked all the same.
     """
     triggers: list[Trigger] = []
     for policy, threshold in policies.thresholds(subject):
@@ -89,6 +100,7 @@ def judge(
                     policy.severity,
                     field=one.field,
                     words=one.words,
+                    is_soft=action == "block" and policy.acknowledge is not None and one.score < 1,
                 )
             )
     spoke = {one.model for one in signals}
@@ -100,13 +112,15 @@ def judge(
     quiet = {policy.code for policy in policies if not policy.acts_on(key)}
     shadow = tuple(one for one in triggers if one.policy_code in quiet and one.action != "unscreened")
     triggers = [one for one in triggers if one.policy_code not in quiet]
-    triggers.sort(key=lambda trigger: (-weight[trigger.action], -trigger.severity, trigger.policy_code))
+    answered = tuple(one for one in triggers if one.is_soft and one.policy_code in acknowledged)
+    triggers = [one for one in triggers if one not in answered]
+    triggers.sort(key=lambda one: (-weight[one.action], one.is_soft, -one.severity, one.policy_code))
     if not triggers:
-        return Verdict("clear", (), 0, shadow)
+        return Verdict("clear", (), 0, shadow, answered)
     blocks = [trigger for trigger in triggers if trigger.action == "block"]
     reasons = blocks or [trigger for trigger in triggers if trigger.action == "review"]
     severity = max((trigger.severity for trigger in reasons), default=0)
-    return Verdict("block" if blocks else "review", tuple(triggers), severity, shadow)
+    return Verdict("block" if blocks else "review", tuple(triggers), severity, shadow, answered)
 
 
 def _unusable(signal: Signal, version: str) -> str:

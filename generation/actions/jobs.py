@@ -33,12 +33,25 @@ RETRY_WINDOW_SECONDS = 15 * 60
 class PromptRefused(Exception):
     """A policy refuses the words themselves. There is no job, and nothing was held or charged."""
 
-    def __init__(self, *, field: str, policy_code: str, title: str, sentence: str, words: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        field: str,
+        policy_code: str,
+        title: str,
+        sentence: str,
+        words: tuple[str, ...],
+        acknowledge: str = "",
+        instead: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(sentence)
         self.field = field
         self.policy_code = policy_code
         self.title = title
         self.words = words
+        # What one may affirm to have it all the same; empty where nobody may. And other words for it.
+        self.acknowledge = acknowledge
+        self.instead = instead
 
 
 class IntakeClosed(Exception):
@@ -161,7 +174,7 @@ def _refused_before(attempt: RefusedAttempt, order: Order) -> PromptRefused:
 
 def _refusal(order: Order) -> PromptRefused | None:
     """What the web process can judge by itself: the lexicon and the protected names."""
-    judged = judge_prompt_now(order.prompt, order.negative_prompt)
+    judged = judge_prompt_now(order.prompt, order.negative_prompt, acknowledged=order.acknowledged)
     if judged is None:
         return None
     return PromptRefused(
@@ -170,6 +183,8 @@ def _refusal(order: Order) -> PromptRefused | None:
         title=judged.title,
         sentence=judged.sentence,
         words=judged.words,
+        acknowledge=judged.acknowledge,
+        instead=judged.instead,
     )
 
 
@@ -237,7 +252,12 @@ def _make(person: User, order: Order, found: Mapping[str, inputs.Found]) -> Job:
         subject="prompt",
         key=job.pk,
         person=person,
-        evidence={"prompt": order.prompt, "negative_prompt": order.negative_prompt, "model": order.card.name},
+        evidence={
+            "prompt": order.prompt,
+            "negative_prompt": order.negative_prompt,
+            "model": order.card.name,
+            **({"acknowledged": list(order.acknowledged)} if order.acknowledged else {}),
+        },
     )
     announce("job", str(job.pk))
     return job

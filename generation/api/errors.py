@@ -92,7 +92,13 @@ def as_api_error(error: Exception) -> ApiError | None:
                 str(error),
                 param=error.field,
                 kind="image_generation_user_error",
-                vaglio={"field": error.field, "policy": error.policy_code, "words": list(error.words)},
+                vaglio={
+                    "field": error.field,
+                    "policy": error.policy_code,
+                    "words": list(error.words),
+                    **({"acknowledge": error.acknowledge} if error.acknowledge else {}),
+                    **({"instead": list(error.instead)} if error.instead else {}),
+                },
             )
         case NotEnoughCredits():
             return ApiError(402, "insufficient_credits", str(error), kind="insufficient_quota")

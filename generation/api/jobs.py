@@ -9,7 +9,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from accounts.models import User
 from billing import ledger
@@ -54,7 +54,7 @@ async def create(request: HttpRequest, body: OrderIn) -> Any:
         lambda seen: seen.state != Job.State.CHECKING,
         seconds=settings.INTAKE_WAIT_SECONDS,
     )
-    return 201, await read(lambda: job_out(*look(job)))
+    return Status(201, await read(lambda: job_out(*look(job))))
 
 
 @router.post("/jobs/quote", response={200: QuoteOut, READ_ERRORS: ErrorOut}, summary="What would it cost?")

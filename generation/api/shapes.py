@@ -42,6 +42,11 @@ class OrderIn(Schema, extra="forbid"):
         "number", "How far it may leave what it starts from, 0 to 1; the model's default when left out."
     )
     frames: Any = _said("integer", "How many frames a film has; the model's default when left out.", minimum=1)
+    acknowledge: Any = _said(
+        "array",
+        "Policies that you answer for: those whose refusal came with a sentence under `vaglio.acknowledge`.",
+        items={"type": "string"},
+    )
 
     def order_fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OrderIn.model_fields}

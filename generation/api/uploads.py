@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
 from django.urls import reverse
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from accounts.models import User
 from generation.actions import inputs, jobs
@@ -122,7 +122,7 @@ async def bring(request: HttpRequest) -> Any:
         except uploads.UploadRefused as error:
             raise BadOrder("file", str(error)) from error
 
-    return 201, await sync_to_async(closing)(act)
+    return Status(201, await sync_to_async(closing)(act))
 
 
 @router.get("/uploads/{uuid:upload_id}", response={200: UploadOut, READ_ERRORS: ErrorOut}, summary="One upload")

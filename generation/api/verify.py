@@ -9,7 +9,7 @@ from allauth.account.adapter import get_adapter
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from accounts.models import User
 from generation.api.errors import ApiError
@@ -74,7 +74,7 @@ async def verify(request: HttpRequest) -> Any:
     while asked.state == Inquiry.State.WAITING and time.monotonic() < end:
         await asyncio.sleep(LOOK_EVERY)
         asked = await sync_to_async(closing)(Inquiry.objects.get, pk=asked.pk)
-    return (202 if asked.state == Inquiry.State.WAITING else 200), verification_out(asked)
+    return Status(202 if asked.state == Inquiry.State.WAITING else 200, verification_out(asked))
 
 
 @router.get("/verify/{uuid:inquiry_id}", response={200: VerificationOut, READ_ERRORS: ErrorOut}, summary="The answer")

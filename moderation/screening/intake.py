@@ -1,5 +1,6 @@
 """What the web process judges by itself: the words of a prompt, and whether the sieve keeps up. No torch here."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ from django.utils import timezone
 
 from moderation.lexicon import judge_prompt
 from moderation.models import Case
+from moderation.names import instead_of
 from moderation.policy import LEXICON
 from moderation.rules import in_words, policies
 from moderation.verdict import judge
@@ -21,15 +23,22 @@ class PromptRefusal:
     title: str
     sentence: str
     words: tuple[str, ...]
+    # What one may affirm to have it all the same; empty where nobody may.
+    acknowledge: str = ""
+    # Other words for those that were refused, where somebody thought of some.
+    instead: tuple[str, ...] = ()
 
 
-def judge_prompt_now(prompt: str, negative_prompt: str = "") -> PromptRefusal | None:
-    """What the lexicon and the protected names refuse at once.
+def judge_prompt_now(
+    prompt: str, negative_prompt: str = "", *, acknowledged: Collection[str] = ()
+) -> PromptRefusal | None:
+    """What the lexicon and the protected names refuse at once, but for soft blocks that were acknowledged.
 
     None when the words alone refuse nothing: the rest is judged by the screening process, under a case.
     """
     house = policies()
-    verdict = judge(house, Case.Subject.PROMPT, judge_prompt(prompt, negative_prompt, house), {LEXICON})
+    signals = judge_prompt(prompt, negative_prompt, house)
+    verdict = judge(house, Case.Subject.PROMPT, signals, {LEXICON}, acknowledged=acknowledged)
     if verdict.outcome != "block":
         return None
     worst = verdict.triggers[0]
@@ -41,6 +50,8 @@ def judge_prompt_now(prompt: str, negative_prompt: str = "") -> PromptRefusal | 
         title=in_words(policy.titles),
         sentence=in_words(policy.statement),
         words=worst.words,
+        acknowledge=in_words(policy.acknowledge) if worst.is_soft and policy.acknowledge else "",
+        instead=tuple(in_words(words) for name in worst.words if (words := instead_of(name))),
     )
 
 

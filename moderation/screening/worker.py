@@ -158,7 +158,14 @@ class _Sieve:
     def decide(self, case: Case, subject: Subject, signals: Sequence[Signal]) -> bool:
         """Let the policies speak, and move the case. False if it went back to wait, or is no longer ours."""
         house = policies()
-        verdict = judge(house, case.subject, signals, self.armoury.required(case.subject), key=str(case.key))
+        verdict = judge(
+            house,
+            case.subject,
+            signals,
+            self.armoury.required(case.subject),
+            key=str(case.key),
+            acknowledged=case.evidence.get("acknowledged", ()),
+        )
         try:
             screening = self.record(case, subject, signals, verdict, house)
             made = self.derive(case, subject) if verdict.outcome != "block" else None
@@ -215,6 +222,7 @@ class _Sieve:
             "findings": [
                 *({"sentence": _sentence(trigger)} for trigger in verdict.triggers),
                 *({"sentence": f"In shadow, moving nothing: {_sentence(trigger)}"} for trigger in verdict.shadow),
+                *({"sentence": f"The person answers for it: {_sentence(one)}"} for one in verdict.acknowledged),
             ],
         }
         if made is not None:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from moderation.lexicon import BLOCK, NOTHING, REVIEW, judge_prompt, normalise, protected_names, readings
+from moderation.lexicon import BLOCK, NOTHING, REVIEW, judge_prompt
 from moderation.policy import LEXICON, PolicySet
+from moderation.reading import normalise, readings
 
 
 def score(house: PolicySet, prompt: str, policy: str = "", *, negative: str = "") -> float:
@@ -174,42 +175,6 @@ def test_someone_of_age_is_no_minor(house: PolicySet) -> None:
 
 def test_a_minor_is_no_reason_by_itself(house: PolicySet) -> None:
     assert score(house, "a little girl with an umbrella") == NOTHING
-
-
-@pytest.mark.parametrize("name", sorted({" ".join(phrase) for phrase in protected_names()}))
-def test_a_protected_name_is_found_in_every_alias(house: PolicySet, name: str) -> None:
-    assert score(house, f"a portrait of {name.upper()} in oil", "person.real") == BLOCK
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Emanuel Macron",
-        "Emmanuel Macrom",
-        "Emmanuel Macronn",
-        "Giorgia Meloin",
-        "Giorgia Melonı",
-        "D0nald Trump",
-        "Donald Trumb",
-        "Joe Bidens",
-        "Ursula von der Leien",
-        "donaldtrump",
-        "Donald_Trump",
-        "D o n a l d Trump",
-        "Barack Obama's",
-        "(Vladimir Putin:1.4)",
-    ],
-)
-def test_a_protected_name_is_found_with_one_typo(house: PolicySet, name: str) -> None:
-    assert score(house, f"{name} on a horse", "person.real") == BLOCK
-
-
-@pytest.mark.parametrize(
-    "prompt",
-    ["King Charles II", "a man called Donald", "a trumpet", "Charles Darwin", "melons", "a president", "two typoss"],
-)
-def test_what_only_resembles_a_name_passes(house: PolicySet, prompt: str) -> None:
-    assert score(house, prompt, "person.real") == NOTHING
 
 
 def test_the_words_and_their_field_are_told(house: PolicySet) -> None:

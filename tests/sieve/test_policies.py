@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from moderation.lexicon import tokens
 from moderation.policy import PolicyError, PolicySet
+from moderation.reading import tokens
 
 SOUND = """
 code = "hats"

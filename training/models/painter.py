@@ -25,7 +25,7 @@ BATCH, GPU_BATCH = 96, 512
 UNTOLD = 0.1  # how often the words are left out, so that guidance has something to lean against
 SCALE_SAMPLES = 1024
 # Encoding a picture costs as much as a step of the U-Net: so many are encoded once, and met again with other words.
-POOL, GPU_POOL, CHUNK, PART = 120_000, 240_000, 12_000, 96
+POOL, GPU_POOL, CHUNK, PART = 84_000, 240_000, 12_000, 96
 # Of (80, 128, 160) with words read at every level a CPU learns half as many pictures in the same time.
 CHANNELS, HEADS = (64, 128, 160), (4, 4, 5)
 READS_WORDS = (False, True, True)

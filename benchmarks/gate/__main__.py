@@ -1,0 +1,3 @@
+from benchmarks.gate.words import main
+
+main()
