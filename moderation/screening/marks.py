@@ -1,5 +1,6 @@
 """The signer of released files, by the operator's keys or the house's own. Never imported by the web process."""
 
+import os
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -24,5 +25,8 @@ def keys() -> Keys:
 
 @lru_cache
 def signer() -> Signer:
-    """The signer of this process."""
+    """The signer of this process: what the C2PA library holds is of no use to a process forked from it."""
     return Signer(keys())
+
+
+os.register_at_fork(after_in_child=signer.cache_clear)

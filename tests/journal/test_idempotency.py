@@ -88,7 +88,7 @@ def test_a_refusal_stands_under_its_key_when_the_policies_were_loosened(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = refusal_of(people, REFUSED, idempotency_key="k")
-    monkeypatch.setattr(jobs, "judge_prompt_now", lambda *words: None)
+    monkeypatch.setattr(jobs, "judge_prompt_now", lambda *words, **how: None)
     second = refusal_of(people, REFUSED, idempotency_key="k")
     assert (second.field, second.policy_code, str(second)) == (first.field, first.policy_code, str(first))
 

@@ -74,7 +74,7 @@ def test_a_released_picture_is_made_anew_and_both_hashes_are_kept(people: Modera
     assert last(case).perceptual_distance is not None
     with Image.open(io.BytesIO(data)) as released:
         assert released.size == (128, 128)
-        assert released.info == {}
+        assert not released.info.keys() - {"xmp", "XML:com.adobe.xmp"}, "more came along than the declaration"
     assert b"who drew it" not in data
 
 

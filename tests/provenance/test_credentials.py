@@ -2,11 +2,13 @@
 
 import datetime
 import io
+import os
 import re
 import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from generation.engine.encoding import film
 from moderation.provenance import authority, credentials
 from moderation.provenance.authority import KeysUnusable, checked, of_the_house
 from moderation.provenance.credentials import Signer, read
+from moderation.screening import marks
 from tests.uploads.files import drawing, saved
 
 GENERATED, COMPOSITE = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
@@ -185,3 +188,20 @@ def test_the_reader_asks_no_network(monkeypatch: pytest.MonkeyPatch, keys: autho
     monkeypatch.setattr(credentials.c2pa.Settings, "from_dict", staticmethod(noted))
     read(PNG, "image/png", keys.anchors)
     assert settings["verify"] == {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False}
+
+
+def test_a_forked_process_signs_as_well_as_its_parent(settings: Any, tmp_path: Path) -> None:
+    settings.DATA = tmp_path
+    marks.keys.cache_clear()
+    marks.signer.cache_clear()
+    marks.signer().sign(PNG, "image/png", made=GENERATED, model="one")
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if marks.signer().sign(PNG, "image/png", made=GENERATED, model="two") else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    marks.keys.cache_clear()
+    marks.signer.cache_clear()
+    assert os.waitstatus_to_exitcode(status) == 0

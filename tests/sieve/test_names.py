@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from moderation.lexicon import BLOCK, NOTHING, judge_prompt
+from moderation.lexicon import BLOCK, NOTHING, SOFT, judge_prompt
 from moderation.names import KINDS, Kind, named, registry
 from moderation.policy import PolicySet
 from moderation.reading import readings
@@ -113,8 +113,8 @@ def test_each_registry_speaks_through_its_policy(house: PolicySet) -> None:
     def score(prompt: str, policy: str) -> float:
         return max(one.score for one in judge_prompt(prompt, "", house) if one.name == policy)
 
-    for kind, prompt in (("persons", "Donald Trump"), ("styles", "by Picasso")):
-        assert score(prompt, POLICY[kind]) == BLOCK
+    for kind, prompt, expected in (("persons", "Donald Trump", BLOCK), ("styles", "by Picasso", SOFT)):
+        assert score(prompt, POLICY[kind]) == expected
         assert score("a red apple", POLICY[kind]) == NOTHING
 
 
