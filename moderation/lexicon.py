@@ -76,6 +76,19 @@ def find(words: Sequence[str], listed: Words, *, nearly: bool = True) -> list[Ma
     return found
 
 
+def without_harmless(text: str, policies: PolicySet) -> str:
+    """A text's words without those inside a phrase that some policy calls harmless."""
+    words = tokens(text)
+    excused = {
+        place
+        for policy in policies
+        if policy.words is not None
+        for _, span in _spans(words, policy.words.harmless)
+        for place in span
+    }
+    return " ".join(word for place, word in enumerate(words) if place not in excused) if excused else text
+
+
 def judge_prompt(prompt: str, negative_prompt: str, policies: PolicySet) -> list[Signal]:
     """One signal for each policy that has words and each field: 0 nothing, 0.6 review, 0.95 a soft block, 1 block.
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from rapidfuzz import process
 from rapidfuzz.distance import DamerauLevenshtein
 
+from moderation.dictionaries import is_known
 from moderation.reading import tokens
 
 Kind = Literal["persons", "styles"]
@@ -104,15 +105,6 @@ def sound(text: str) -> str:
 
 def _words(name: str) -> tuple[str, ...]:
     return tuple(map(_without_article, tokens(name)))
-
-
-@lru_cache
-def common() -> frozenset[str]:
-    """Words that a dictionary of English or Italian knows."""
-    from spellchecker import SpellChecker
-
-    known = [SpellChecker(language=language).word_frequency.dictionary for language in ("en", "it")]
-    return frozenset(word for words in known for word in words)
 
 
 @dataclass(frozen=True)
@@ -232,7 +224,7 @@ def _nearly(run: tuple[str, ...], kind: Kind) -> Entry | None:
     if not 5 <= len(joined) <= 40:
         return None
     known = forms(kind)
-    odd = {word for word in run if len(word) > 2 and word not in common()}
+    odd = {word for word in run if len(word) > 2 and not is_known(word)}
     if not odd:
         return _surname_nearly(run, kind)
     heard = known.sounds.get(sound(joined))

@@ -13,6 +13,7 @@ SEVERITIES = {"low": 0, "medium": 1, "high": 2, "severe": 3}
 SUBJECTS = ("prompt", "upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
+MEANING = "meaning"
 MODES = ("active", "shadow")
 REGISTRIES = ("persons", "styles")
 # The names of OpenAI's moderation endpoint, which its clients read by.
@@ -62,6 +63,14 @@ class Concept:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """Sentences that say what a policy refuses, and such that use the same words or scenes and are harmless."""
+
+    exemplars: tuple[str, ...]
+    neighbours: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Words:
     """Terms of the lexicon, by what they ask for; `harmless` are phrases that excuse the terms inside them.
 
@@ -92,6 +101,7 @@ class Policy:
     thresholds: tuple[Threshold, ...]
     words: Words | None
     concept: Concept | None
+    meaning: Meaning | None = None
     is_shadow: bool = False
     share: float = 1.0
     # What OpenAI's moderation clients call it: some of CATEGORIES.
@@ -175,6 +185,7 @@ class _Reader:
             remedy=self.texts(top, "remedy"),
             words=(words := self.words(top.pop("words", None))),
             concept=(concept := self.concept(top.pop("concept", None))),
+            meaning=(meaning := self.meaning(top.pop("meaning", None))),
             thresholds=self.thresholds(top.pop("thresholds", []), code, words),
             is_shadow=self.mode(top) == "shadow",
             share=self.number(top, "share", "", 0, 1) if "share" in top else 1.0,
@@ -186,6 +197,8 @@ class _Reader:
             raise PolicyError(self.file, "acknowledge", "is for policies of low severity only.")
         if concept and not any(threshold.model == "house-clip" for threshold in policy.thresholds):
             raise PolicyError(self.file, "concept", "has no threshold for the model house-clip.")
+        if meaning and not any(threshold.model == MEANING for threshold in policy.thresholds):
+            raise PolicyError(self.file, "meaning", f"has no threshold for the model {MEANING}.")
         if not policy.thresholds:
             raise PolicyError(self.file, "thresholds", "are missing, and so are words: it would judge nothing.")
         return policy
@@ -257,6 +270,14 @@ class _Reader:
         )
         self.end(table, "concept.")
         return concept
+
+    def meaning(self, table: Any) -> Meaning | None:
+        if table is None:
+            return None
+        names = ("exemplars", "neighbours")
+        found = {name: self.list_of_text(self.take(table, name, "meaning."), f"meaning.{name}") for name in names}
+        self.end(table, "meaning.")
+        return Meaning(**found)
 
     def number(self, table: dict[str, Any], key: str, prefix: str, least: float, most: float) -> float:
         value = self.take(table, key, prefix)

@@ -27,6 +27,7 @@ _AGE = re.compile(
     rf"|(?<!\w)aged?\s{_YEARS}(?!\w)(?!\s(?:months|weeks|days))|(?<!\w)di\s{_YEARS}\sann[io](?!\w)"
 )
 _WEIGHT = re.compile(r":\s{0,3}\d+(?:\.\d+)?")
+_PLUS = re.compile(r"[\w@$!|€+]+")
 _MARK = re.compile(r"[()\[\]{}<>*_~`^+]")
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _WORDLIKE = re.compile(r"[\w@$!|€]+")
@@ -66,7 +67,8 @@ def tokens(text: str) -> list[str]:
 def _plain(text: str) -> str:
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text.translate(LOOKALIKES)))
     plain = "".join(character for character in plain.translate(INVISIBLE) if not unicodedata.combining(character))
-    return _AGE.sub(_age, _WEIGHT.sub("", plain.casefold().translate(LOOKALIKES)))
+    plain = _AGE.sub(_age, _WEIGHT.sub("", plain.casefold().translate(LOOKALIKES)))
+    return _PLUS.sub(lambda found: _crossed(found.group()), plain)
 
 
 def _read(plain: str, mark: str, leet: dict[int, int], stretched: int) -> str:
@@ -80,6 +82,12 @@ def _read(plain: str, mark: str, leet: dict[int, int], stretched: int) -> str:
 
 def _words(normalised: str) -> list[str]:
     return [re.sub(r"['’]s$", "", token).replace("’", "'") for token in _TOKEN.findall(normalised)]
+
+
+def _crossed(word: str) -> str:
+    """A plus is a t where digits stand for letters; else it weighs or joins words."""
+    is_leet = "+" in word and any(map(str.isdecimal, word)) and any(map(str.isalpha, word))
+    return word.replace("+", "t") if is_leet else word
 
 
 def _age(found: re.Match[str]) -> str:

@@ -45,8 +45,8 @@ class Unarmed(Exception):
         self.missing = missing
 
 
-class PictureClassifier(Protocol):
-    """Looks at pictures. Loaded once; called from one thread."""
+class Classifier(Protocol):
+    """Loaded once; called from one thread."""
 
     name: str
     version: str
@@ -54,5 +54,16 @@ class PictureClassifier(Protocol):
     def load(self) -> None:
         """Load the weights, checked. Raises any exception; the armoury turns it into Unarmed."""
 
+
+class PictureClassifier(Classifier, Protocol):
+    """Looks at pictures."""
+
     def screen(self, pictures: Sequence["Image.Image"]) -> list[list[Signal]]:
         """The signals of each RGB picture, in order. Raises ItemFault for one that it cannot judge."""
+
+
+class PromptClassifier(Classifier, Protocol):
+    """Reads prompts."""
+
+    def screen(self, prompts: Sequence[str]) -> list[list[Signal]]:
+        """The signals of each prompt, in order."""

@@ -131,7 +131,7 @@ def differences(one: PolicySet, other: PolicySet) -> list[str]:
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 lines.append(f"{code}: {key[0]} of {key[1]}, {_said(old.get(key))} becomes {_said(new.get(key))}")
-        for part in ("words", "concept"):
+        for part in ("words", "concept", "meaning"):
             lines += _parts(code, part, getattr(before, part), getattr(after, part))
     return lines
 

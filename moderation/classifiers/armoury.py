@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from moderation.lexicon import judge_prompt
 from moderation.policy import LEXICON, PolicySet
-from moderation.signals import ItemFault, PictureClassifier, Signal, Unarmed
+from moderation.signals import Classifier, ItemFault, PictureClassifier, PromptClassifier, Signal, Unarmed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,8 +29,14 @@ def sample_picture() -> "Image.Image":
 class Armoury:
     """The classifiers of this process. Made by `load` only, so that one which is missing is never overlooked."""
 
-    def __init__(self, pictures: Sequence[PictureClassifier], policies: PolicySet) -> None:
+    def __init__(
+        self,
+        pictures: Sequence[PictureClassifier],
+        policies: PolicySet,
+        prompts: Sequence[PromptClassifier] = (),
+    ) -> None:
         self._pictures = tuple(pictures)
+        self._prompts = tuple(prompts)
         self._policies = policies
 
     @classmethod
@@ -39,41 +45,52 @@ class Armoury:
 
         Raises Unarmed, naming each that could not be loaded and why; ValueError for an unknown kind.
         """
-        classifiers: list[PictureClassifier]
+        pictures: list[PictureClassifier]
+        prompts: list[PromptClassifier]
         if kind == "fake":
-            from moderation.classifiers.fake import FakePictureClassifier
+            from moderation.classifiers.fake import FakePictureClassifier, FakePromptClassifier
 
-            classifiers = [FakePictureClassifier(policies)]
+            pictures, prompts = [FakePictureClassifier(policies)], [FakePromptClassifier(policies)]
         elif kind == "house":
             from moderation.classifiers.house_clip import HouseClip
+            from moderation.classifiers.meaning import Meaning
             from moderation.classifiers.nsfw import OpenNsfw
 
-            classifiers = [HouseClip(weights / "house-clip", policies), OpenNsfw()]
+            pictures, prompts = [HouseClip(weights / "house-clip", policies), OpenNsfw()], [Meaning(policies)]
         else:
             raise ValueError(f"There are no classifiers {kind!r}; there are house and fake.")
         missing = {}
-        for classifier in classifiers:
+        every: list[Classifier] = [*pictures, *prompts]
+        for classifier in every:
             try:
                 classifier.load()
             except Exception as error:
                 missing[classifier.name] = f"{type(error).__name__}: {error}"
         if missing:
             raise Unarmed(missing)
-        return cls(classifiers, policies)
+        return cls(pictures, policies, prompts)
 
     def __str__(self) -> str:
-        names = [f"{one.name} {one.version[:8]}" for one in self._pictures]
+        every: list[Classifier] = [*self._pictures, *self._prompts]
+        names = [f"{one.name} {one.version[:8]}" for one in every]
         return ", ".join([*names, LEXICON])
 
     def required(self, subject: str) -> frozenset[str]:
         """Which classifiers must have spoken about such a subject."""
         if subject == "prompt":
-            return frozenset({LEXICON})
+            return frozenset({LEXICON, *(one.name for one in self._prompts)})
         return frozenset(one.name for one in self._pictures)
 
     def screen_prompts(self, prompts: Sequence[tuple[str, str]]) -> list[list[Signal]]:
         """The signals of each (prompt, negative prompt)."""
-        return [judge_prompt(prompt, negative, self._policies) for prompt, negative in prompts]
+        found = [judge_prompt(prompt, negative, self._policies) for prompt, negative in prompts]
+        for classifier in self._prompts:
+            answers = classifier.screen([prompt for prompt, _ in prompts])
+            if len(answers) != len(prompts):
+                raise RuntimeError(f"{classifier.name} gave {len(answers)} answers for {len(prompts)} prompts.")
+            for signals, answer in zip(found, answers, strict=True):
+                signals.extend(answer)
+        return found
 
     def screen_pictures(self, pictures: Sequence["Image.Image"]) -> list[list[Signal]]:
         """The signals of each picture, all classifiers together. Raises ItemFault for one that none should judge."""

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from moderation.policy import PolicySet
+from moderation.policy import LEXICON, PolicySet
 from moderation.signals import ItemFault, Signal
 
 if TYPE_CHECKING:
@@ -52,3 +52,25 @@ class FakePictureClassifier:
         score = float("nan") if seen == "nan" else 0.0
         marks = [Signal(mark, 1.0 if mark == seen else score, self.name, self.version) for mark in SEEN]
         return [*self._quiet, *marks]
+
+
+class FakePromptClassifier:
+    """Says 0 to whatever the policies ask of real models about a prompt."""
+
+    name = "fake"
+    version = "1"
+
+    def __init__(self, policies: PolicySet) -> None:
+        asked = {(one.signal, one.model, one.version) for _, one in policies.thresholds("prompt")}
+        self._quiet = [
+            Signal(signal, 0.0, model, version or "fake")
+            for signal, model, version in sorted(asked)
+            if model not in (LEXICON, self.name)
+        ]
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def screen(self, prompts: Sequence[str]) -> list[list[Signal]]:
+        mark = Signal("prompt", 0.0, self.name, self.version)
+        return [[*self._quiet, mark] for _ in prompts]

@@ -354,6 +354,8 @@ def _sentence(trigger: Trigger) -> str:
         return f"{title}: not screened, {trigger.why}"
     acts = "refuses" if trigger.action == "block" else "asks"
     words = f" by {', '.join(f'“{word}”' for word in trigger.words)}" if trigger.words else ""
+    if trigger.field == "prompt" and not trigger.words:
+        words = " by the meaning of what stands"
     where = f" in {trigger.field}" if trigger.field else ""
     return f"{title} {acts}{words}{where} ({trigger.signal} {trigger.score or 0:.2f} of {trigger.threshold:.2f})"
 

