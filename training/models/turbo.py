@@ -36,8 +36,8 @@ from training.world.scenes import World
 BATCH, GPU_BATCH = 48, 256
 RANK = 16
 # What the painter makes with so many steps, and this guidance, is learnt from.
-STEPS, GUIDANCE = 20, 4.0
-PAIRS, GPU_PAIRS, PART = 6_144, 8_192, 256
+STEPS, GUIDANCE = 12, 4.0
+PAIRS, GPU_PAIRS, PART = 2_048, 8_192, 256
 # The times that LCMScheduler visits in four steps, and how often each is learnt: the first decides what is drawn.
 TIMES, OFTEN = (999, 759, 499, 259), (0.4, 0.25, 0.2, 0.15)
 SHARPER = 0.05
