@@ -18,6 +18,7 @@ from accounts.models import User
 from journal import files
 from journal.ranges import in_pieces
 from moderation import actions
+from moderation.actions import samples
 from moderation.evidence import bars, is_film, portrait
 from moderation.forms import DecisionForm, ReasonForm
 from moderation.models import Case, Freeze, Look
@@ -76,7 +77,13 @@ def desk(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "moderation/desk.html",
-        {"waiting": waiting, "freezes": freezes[:50], "mine": mine, "form": ReasonForm()},
+        {
+            "waiting": waiting,
+            "freezes": freezes[:50],
+            "mine": mine,
+            "form": ReasonForm(),
+            "samples": samples.waiting(moderator).count(),
+        },
     )
 
 

@@ -9,6 +9,10 @@ from moderation.rules import in_words, policies
 NO_POLICY = "none"
 
 
+def _of_policies() -> list[tuple[str, str]]:
+    return [(policy.code, f"{in_words(policy.titles)} · {policy.code}") for policy in policies()]
+
+
 class ReasonForm(forms.Form):
     """Why: no act at the desk goes without it."""
 
@@ -19,6 +23,42 @@ class ReasonForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3, "placeholder": "What you saw, in a sentence"}),
         error_messages={"required": "Give a reason: it is kept, and the person may read it."},
     )
+
+
+class SecondLookForm(forms.Form):
+    """Whether what was released breaks a policy; if it does, which and why."""
+
+    policy_code = forms.ChoiceField(label="Policy", required=False)
+    reason = forms.CharField(
+        label="Reason",
+        required=False,
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "What you saw, in a sentence"}),
+    )
+    found = forms.ChoiceField(
+        choices=[("right", "Rightly released"), ("missed", "Withdraw it")],
+        error_messages={"required": "Say whether it was rightly released."},
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["policy_code"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [("", "Which policy?"), *_of_policies()]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("found") == "missed":
+            if not cleaned.get("policy_code"):
+                self.add_error("policy_code", "Name the policy that it breaks.")
+            if len(cleaned.get("reason", "").strip()) < 3:
+                self.add_error("reason", "Give a reason: it is kept, and the person may read it.")
+        return cleaned
+
+    @property
+    def broken_policy(self) -> str:
+        """The policy named; empty when it was rightly released."""
+        return str(self.cleaned_data["policy_code"]) if self.cleaned_data["found"] == "missed" else ""
 
 
 class DecisionForm(ReasonForm):
@@ -42,7 +82,7 @@ class DecisionForm(ReasonForm):
         field.choices = [
             ("", "Which policy?"),
             (NO_POLICY, "No policy is broken"),
-            *((policy.code, f"{in_words(policy.titles)} · {policy.code}") for policy in policies()),
+            *_of_policies(),
         ]
 
     def clean(self) -> dict[str, Any]:

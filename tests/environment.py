@@ -27,4 +27,7 @@ os.environ |= {
     "SWEEP_SECONDS": "0.2",
     "EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
     "HF_HUB_OFFLINE": "1",
+    # Chance draws nothing, but where a test is about it.
+    "AUDIT_SHARE": "0",
+    "NEAR_MISS_SHARE": "0",
 }

@@ -11,10 +11,11 @@ from moderation.actions.cases import (
     refuse,
     withdraw,
 )
-from moderation.actions.desk import claim, claim_next, decide, let_go
+from moderation.actions.desk import AlreadyLooked, claim, claim_next, decide, let_go, look_again
 from moderation.actions.freezes import freeze, is_frozen, lift
 
 __all__ = [
+    "AlreadyLooked",
     "CannotRelease",
     "CaseTaken",
     "Ruling",
@@ -28,6 +29,7 @@ __all__ = [
     "is_frozen",
     "let_go",
     "lift",
+    "look_again",
     "open_case",
     "refuse",
     "withdraw",

@@ -14,6 +14,7 @@ from journal import files, outbox
 from journal.transactions import require_transaction, step
 from moderation import outcomes
 from moderation.actions.freezes import freeze, is_frozen
+from moderation.actions.samples import draw
 from moderation.models import Case, Decision, Screening
 
 State = Case.State
@@ -65,7 +66,7 @@ def clear(case: Case, ruling: Ruling, *, fence: Mapping[str, Any], fields: Mappi
     """Release a case: the gate opens here and nowhere else.
 
     1. A medium's file for release is read back and hashed, outside the transaction.
-    2. One transaction: decision, state, whatever the outcome moves.
+    2. One transaction: decision, state, whatever the outcome moves, and chance may draw it for a second look.
 
     The machine never clears for a person whose work is frozen: that case is held. `fence` is a condition on the
     row that makes the caller its holder (a lease token, a claim). Raises CaseTaken, or CannotRelease when the
@@ -77,7 +78,7 @@ def clear(case: Case, ruling: Ruling, *, fence: Mapping[str, Any], fields: Mappi
     with step("moderation.release"):
         if ruling.kind == Kind.MACHINE and is_frozen(case.person):
             return hold(case, _instead(ruling, "its person's work is frozen"), fence=fence, fields=fields)
-        return _move(
+        decision = _move(
             case,
             {State.PENDING, State.IN_REVIEW},
             State.CLEARED,
@@ -86,6 +87,9 @@ def clear(case: Case, ruling: Ruling, *, fence: Mapping[str, Any], fields: Mappi
             fields=fields | {"decided_at": timezone.now()},
             tell=outcomes.registered().cleared,
         )
+        if ruling.kind == Kind.MACHINE and case.subject == Case.Subject.MEDIUM:
+            draw(case, decision.screening)
+    return decision
 
 
 def refuse(

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 
+from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import User
 from journal.transactions import step
-from moderation.actions.cases import CaseTaken, Ruling, clear, refuse
-from moderation.models import Case, Decision
+from moderation.actions.cases import CaseTaken, Ruling, clear, refuse, withdraw
+from moderation.actions.samples import waiting
+from moderation.models import Case, Decision, Sample, SecondLook
 from moderation.rules import policies
 
 
@@ -72,6 +74,29 @@ def decide(case: Case, *, moderator: User, to: str, reason: str, policy_code: st
         policy_version=policies().version,
     )
     return act(case, ruling, fence={"claimed_by": moderator, "claimed_until__gt": timezone.now()})
+
+
+class AlreadyLooked(Exception):
+    """Another moderator gave this sample its second look, or it is not released any more."""
+
+
+def look_again(sample: Sample, *, moderator: User, policy_code: str, reason: str) -> SecondLook:
+    """Write down what a moderator found in a sample; what breaks a policy is withdrawn in the same transaction.
+
+    Raises AlreadyLooked, also where it is their own work; nothing is written then.
+    """
+    try:
+        with step("samples.look"):
+            if not waiting(moderator).filter(pk=sample.pk).exists():
+                raise AlreadyLooked(sample.pk)
+            found = SecondLook.objects.create(
+                sample=sample, moderator=moderator, policy_code=policy_code, reason=reason.strip()[:500]
+            )
+            if policy_code:
+                withdraw(sample.case, moderator=moderator, reason=reason, policy_code=policy_code)
+    except (IntegrityError, CaseTaken) as error:
+        raise AlreadyLooked(sample.pk) from error
+    return found
 
 
 def _give(case: Case, moderator: User) -> None:

@@ -269,6 +269,9 @@ UPLOAD_DAYS = env.integer("UPLOAD_DAYS", 30, least=1)
 C2PA_CHAIN = env.text("C2PA_CHAIN", "")
 C2PA_KEY = env.text("C2PA_KEY", "")
 C2PA_ANCHORS = env.text("C2PA_ANCHORS", "")
+# Of what the machine releases, such shares are looked at again by a person: of all of it, and of what nearly asked.
+AUDIT_SHARE = env.share("AUDIT_SHARE", 0.01)
+NEAR_MISS_SHARE = env.share("NEAR_MISS_SHARE", 0.1)
 REVIEW_DEADLINE_SECONDS = env.seconds("REVIEW_DEADLINE_SECONDS", 3 * 24 * 3600, least=1)
 
 # Libraries say warnings; our own rooms and the processes around them say what they do.

@@ -49,6 +49,18 @@ def seconds(name: str, default: float, *, least: float = 0.0) -> float:
     return number
 
 
+def share(name: str, default: float) -> float:
+    """Read a share, 0 to 1."""
+    value = text(name, str(default))
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a number from 0 to 1, not {value!r}.") from error
+    if not 0 <= number <= 1:
+        raise ImproperlyConfigured(f"{name} must be from 0 to 1, not {value}.")
+    return number
+
+
 def flag(name: str, default: bool) -> bool:
     """Read yes or no: 1, true, yes, on; 0, false, no, off."""
     value = text(name, "yes" if default else "no").lower()

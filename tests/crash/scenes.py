@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.base import ContentFile
+from django.test import override_settings
 from django.utils import timezone
 
 from accounts.models import User
@@ -21,8 +22,9 @@ from generation.turns import Affinity, claim
 from journal.seal import HeadFile, seal_new_lines
 from journal.transactions import step
 from moderation import sweep as moderation_sweep
-from moderation.actions import CannotRelease, CaseTaken, claim_next, decide, inquiries, lift, withdraw
-from moderation.models import Case, Freeze, Inquiry, Upload
+from moderation.actions import CannotRelease, CaseTaken, claim_next, decide, inquiries, lift, look_again, withdraw
+from moderation.actions.samples import waiting
+from moderation.models import Case, Freeze, Inquiry, SecondLook, Upload
 from moderation.screening import leases
 from moderation.screening.inquiries import answer_one
 from tests import path
@@ -160,6 +162,15 @@ def severe() -> None:
             raise AssertionError("nobody else works here") from error
 
 
+def looked_again() -> None:
+    """Chance draws everything that is released; Bob finds that one of it breaks a policy."""
+    with override_settings(AUDIT_SHARE=1, NEAR_MISS_SHARE=1):
+        main_path()
+    if not SecondLook.objects.exists() and (sample := waiting(person("bob")).first()):
+        look_again(sample, moderator=person("bob"), policy_code="fake.review", reason="it is no apple")
+    assert SecondLook.objects.exists()
+
+
 def brought() -> None:
     """Carol brings a picture that is drawn over, and a file that is none; what was brought ends with its term."""
     for name, data in (("good", saved(drawing())), ("bad", b"no picture")):
@@ -235,6 +246,7 @@ SCENES: dict[str, Callable[[], None]] = {
     "sweep.wake_draw": lost_wakeups,
     "moderation.lift": severe,
     "moderation.withdraw": severe,
+    "samples.": looked_again,
     "moderation.take": brought,
     "moderation.erase": brought,
     "screen.decoded": brought,

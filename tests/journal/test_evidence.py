@@ -112,7 +112,8 @@ def test_what_was_written_before_it_was_audited_gets_its_lines(
         call_command("migrate", app, after, database="owner", verbosity=0)
         assert Line.objects.filter(source=table).count() == 1
         call_command("migrate", app, before, database="owner", verbosity=0)
-    call_command("migrate", database="owner", verbosity=0)
+    # Tables that came after are made anew, and whoever migrates gives the application's role its rights in them.
+    call_command("prepare_database", verbosity=0)
     assert Line.objects.filter(source=table).count() == 1
     assert findings(head) == []
 
