@@ -83,10 +83,16 @@ class Meaning:
         ]
 
     def read(self, prompt: str) -> str:
-        """A prompt as the model reads it: in one plain form, without what a policy calls harmless, words that were run
-        together or spelled out apart again, in English."""
+        """A prompt as the model reads it: in one plain form, without what a policy calls harmless, in English. Letters
+        that were spelled out became one run, which is taken apart again."""
+        written = prompt.casefold()
         plain = normalise(without_harmless(prompt, self._policies))
-        return in_english(_LETTERS.sub(lambda found: " ".join(apart(found.group())), plain))
+
+        def words(found: re.Match[str]) -> str:
+            run = found.group()
+            return run if run in written else " ".join(apart(run))
+
+        return in_english(_LETTERS.sub(words, plain))
 
     def vectors(self, texts: Sequence[str]) -> Any:
         """Unit vectors, float32, texts x 384."""

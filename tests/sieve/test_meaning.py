@@ -99,7 +99,7 @@ def test_a_few_words_do_not_drown_in_many(armoury: Armoury, house: PolicySet) ->
         ("x" * 3000, "x" * 3000),
     ],
 )
-def test_words_that_were_run_together_are_read_apart(run: str, words: str) -> None:
+def test_a_run_of_letters_is_taken_apart_where_it_is_words(run: str, words: str) -> None:
     assert " ".join(apart(run)) == words
 
 
