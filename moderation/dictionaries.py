@@ -17,6 +17,8 @@ def counts(language: str) -> Mapping[str, int]:
 # Words of at most so many letters are looked for in a run of at least so many.
 LONGEST, LEAST_RUN = 16, 9
 SINGLE = frozenset("aeio")
+# Shorter words are too many others with two letters changed over.
+LEAST_MENDED = 4
 
 
 @lru_cache
@@ -59,6 +61,16 @@ def apart(run: str) -> list[str]:
 
 def is_known(word: str) -> bool:
     return word in counts("en") or word in counts("it")
+
+
+@lru_cache(maxsize=65536)
+def mended(word: str) -> str:
+    """The commonest known word of which two neighbouring letters changed places here; any other word as it is."""
+    if len(word) < LEAST_MENDED or is_known(word):
+        return word
+    swapped = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
+    known = {other: common for other in swapped if (common := _commonness(other)) is not None}
+    return max(known, key=lambda other: known[other], default=word)
 
 
 def is_italian(words: Sequence[str]) -> bool:

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from moderation.dictionaries import mended
+
 # Letters of other scripts that look like Latin ones, and Latin ones that Unicode does not take apart.
 LOOKALIKES = str.maketrans(
     "аеорсухіјѕһԁԛԝпгкмтвαεικνορτυχωβγıøłđħɑɡɩʟɴʀʏᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢʙɢʜɪ",
@@ -50,13 +52,15 @@ def readings(text: str) -> list[list[str]]:
     """The words of a text in each way that it can be read, mostly one.
 
     A mark inside a word may hide it (nu*de) or part two (nude_woman), letters spelled out may be one word or several,
-    a 1 may be an i or an l, a stretched letter a single one or a double one.
+    a 1 may be an i or an l, a stretched letter a single one or a double one; and in a word that no dictionary knows two
+    letters may have changed places.
     """
     plain = _plain(text)
     found = dict.fromkeys(
         _read(plain, mark, leet, kept) for mark in ("", " ") for leet in (LEET, LEET_WITH_L) for kept in (1, 2)
     )
-    return list(map(list, dict.fromkeys(tuple(_words(one)) for one in found)))
+    read = [_words(one) for one in found]
+    return list(map(list, dict.fromkeys(tuple(one) for one in [*read, [mended(word) for word in read[0]]])))
 
 
 def tokens(text: str) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 from safetensors import safe_open
 
 from moderation.classifiers.house_clip import WeightsRefused
-from moderation.dictionaries import apart
+from moderation.dictionaries import apart, mended
 from moderation.gloss import GLOSSARY, in_english
 from moderation.lexicon import without_harmless
 from moderation.policy import MEANING, PolicySet
@@ -84,13 +84,13 @@ class Meaning:
 
     def read(self, prompt: str) -> str:
         """A prompt as the model reads it: in one plain form, without what a policy calls harmless, in English. Letters
-        that were spelled out became one run, which is taken apart again."""
+        that were spelled out became one run, which is taken apart again; letters that changed places go back."""
         written = prompt.casefold()
         plain = normalise(without_harmless(prompt, self._policies))
 
         def words(found: re.Match[str]) -> str:
             run = found.group()
-            return run if run in written else " ".join(apart(run))
+            return mended(run) if run in written else " ".join(apart(run))
 
         return in_english(_LETTERS.sub(words, plain))
 

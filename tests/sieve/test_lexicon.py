@@ -58,6 +58,9 @@ def score(house: PolicySet, prompt: str, policy: str = "", *, negative: str = ""
         # Brackets, weights, separators
         "(nude:1.3)",
         "((nude))",
+        # Letters that changed places
+        "nkaed woman",
+        "pornogrpahy",
         "[nude : 0.8]",
         "{nude}",
         "nu(de)",

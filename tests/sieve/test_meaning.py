@@ -12,7 +12,7 @@ from moderation.classifiers import meaning
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.house_clip import WeightsRefused
 from moderation.classifiers.meaning import PIECE, Meaning
-from moderation.dictionaries import apart
+from moderation.dictionaries import apart, mended
 from moderation.gloss import in_english
 from moderation.lexicon import REVIEW
 from moderation.policy import LEXICON, MEANING, PolicySet
@@ -101,6 +101,15 @@ def test_a_few_words_do_not_drown_in_many(armoury: Armoury, house: PolicySet) ->
 )
 def test_a_run_of_letters_is_taken_apart_where_it_is_words(run: str, words: str) -> None:
     assert " ".join(apart(run)) == words
+
+
+@pytest.mark.parametrize(
+    ("written", "word"),
+    [("pitsol", "pistol"), ("psitola", "pistola"), ("nkaed", "naked"), ("caravaggio", "caravaggio"), ("vsau", "vsau"),
+     ("form", "form"), ("xqzwk", "xqzwk"), ("", "")],
+)  # fmt: skip
+def test_two_letters_that_changed_places_go_back(written: str, word: str) -> None:
+    assert mended(written) == word
 
 
 def test_letters_spelled_out_hide_no_meaning(armoury: Armoury, house: PolicySet) -> None:
