@@ -22,7 +22,7 @@ from journal.transactions import step
 from tests import places
 from tests.billing.shop import Shop, open_shop, picture
 from tests.crash.scenes import person
-from tests.crash.test_failpoints import ELSEWHERE, in_child
+from tests.crash.test_failpoints import ELSEWHERE, by_step, in_child
 
 REASON = "They asked for it in a letter."
 PURCHASES = {
@@ -141,9 +141,10 @@ def money_places() -> list[str]:
     return sorted(place for place in places.failpoints() if place.startswith(ELSEWHERE))
 
 
-@pytest.mark.parametrize("place", money_places())
-def test_a_kill_here_grants_and_refunds_nothing_twice(place: str, shop: Shop) -> None:
-    assert in_child(lambda: trade(shop), kill_at=place) == signal.SIGKILL, f"{place} was never reached"
+@pytest.mark.parametrize("places_of_step", by_step(money_places()), ids=lambda step: step[0])
+def test_a_kill_here_grants_and_refunds_nothing_twice(places_of_step: list[str], shop: Shop) -> None:
+    for place in places_of_step:
+        assert in_child(lambda: trade(shop), kill_at=place) == signal.SIGKILL, f"{place} was never reached"
     in_child(lambda: trade(shop))
     assert_traded_once(shop)
 

@@ -1,8 +1,7 @@
 """For every classifier of the house and every way in which one fails: nothing is cleared (law 2).
 
 What a failure does to a case, that it is retried or asks one person once, is in tests/moderation. Missing and changed
-files
-are in test_armoury and test_meaning, processes that are killed or hang in tests/moderation/test_machinery.
+files are in test_armoury and test_meaning, processes that are killed or hang in tests/moderation/test_machinery.
 """
 
 import math
