@@ -39,6 +39,8 @@ COOLEST = 0.01
 VERSION_DIGITS = 16
 SIDE = 128
 EVERY = frozenset().union(*SOUGHT.values())
+# Words that the shipped painter reads and never saw drawn.
+UNPAINTED = frozenset({"beer", "dagger"})
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,15 @@ def pictures_of(world: World, scenes: Sequence[Scene], *, seed: int) -> list[Pix
         soft = clip.soften(drawn[order].cpu(), float(rng.uniform(0.3, 0.9)), noise, chance)[order.argsort()]
         shown += list((soft.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8))
     return shown
+
+
+def for_the_painter(world: World, number: int, *, seed: int) -> list[Scene]:
+    """Single things that the shipped painter has words for: of others it paints something else."""
+    from transformers import AutoTokenizer
+
+    known = set(AutoTokenizer.from_pretrained(WEIGHTS / "house-painter" / "tokenizer").get_vocab()) - UNPAINTED
+    scenes = some(world, 40 * number, learnt=None, seed=seed)
+    return [one for one in scenes if one.second is None and known >= set(request(one).split())][:number]
 
 
 def painted_pictures(scenes: Sequence[Scene], *, seed: int) -> list[Pixels]:
@@ -232,14 +243,14 @@ def write(fits: dict[str, Fit], version: str) -> None:
     """Put the words, the numbers and the version of the weights into the policy files, and leave the rest alone."""
     for code, fitted in fits.items():
         path = POLICIES / f"{code}.toml"
-        text = path.read_text(encoding="utf-8")
+        before, mark, text = path.read_text(encoding="utf-8").partition("[concept]")
         for name, phrases in concept_of(code).items():
             text = re.sub(rf"(?ms)^{name} = \[.*?\]$", _list(name, phrases), text, count=1)
         pinned = f'version = "{version[:VERSION_DIGITS]}"'
         text = re.sub(r"(?m)^bias = .*$", f"bias = {fitted.bias}", text)
         text = re.sub(r"(?m)^temperature = .*$", f"temperature = {fitted.temperature}", text)
         text = re.sub(r'(?m)^(model = "house-clip")\n(version = .*\n)?', rf"\1\n{pinned}\n", text)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(before + mark + text, encoding="utf-8")
 
 
 def unseen_style() -> tuple[World, list[Scene]]:
@@ -271,7 +282,7 @@ def collect(house: PolicySet, world: World, *, painter: bool) -> tuple[list[Seen
         drawn("OpenMoji, never seen", scenes, 4, unseen),
     ]
     if painter:
-        asked = some(world, 800, learnt=None, seed=5)
+        asked = for_the_painter(world, 800, seed=5)
         painted = painted_pictures(asked, seed=5)
         to_fit.append(seen("painted", asked[::2], painted[::2]))
         to_check.append(seen("painted", asked[1::2], painted[1::2]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,13 +34,19 @@ SIDE = 128
 
 
 class Bench:
-    """What all parts need."""
+    """What the parts need, made when one first asks for it."""
 
     def __init__(self, out: Path | None) -> None:
         self.world = World(sprites.load())
-        self.eye = Eye(self.world)
         self.out = out
-        self.painter = Painter()
+
+    @cached_property
+    def eye(self) -> Eye:
+        return Eye(self.world)
+
+    @cached_property
+    def painter(self) -> Painter:
+        return Painter()
 
     def judged(self, scenes: list[Scene], pictures: list[Pixels]) -> Counter[str]:
         """How often each part of a scene is right."""
