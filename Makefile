@@ -23,6 +23,7 @@ test: environment browser stripe-spec
 	cd "$(ROOT)" && "$(BIN)/python" -m pytest -n $(TEST_PROCESSES)
 
 check: environment
+	"$(BIN)/python" -m uv pip check --python "$(BIN)/python"
 	cd "$(ROOT)" && "$(BIN)/ruff" check --no-cache .
 	cd "$(ROOT)" && "$(BIN)/ruff" format --check .
 	cd "$(ROOT)" && env $(CHECK_ENV) "$(BIN)/mypy" .

@@ -16,8 +16,9 @@ from training import export, weights_folder
 from training.models import autoencoder, clip, controls, judge, motion, painter, turbo
 from training.world.scenes import World
 
-CATALOGUE = Path(__file__).resolve().parents[2] / "generation" / "catalogue"
-SIDE = 128
+# The cards that go into the catalogue with the weights.
+CATALOGUE = Path(__file__).resolve().parents[2] / "training" / "cards"
+SIDE = autoencoder.SIDE
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_each_mode_of_the_house_is_drawn(weights: Path, card: str, mode: str) ->
     model = load_catalogue(CATALOGUE, weights_root=weights)[card]
     way = model.modes[mode]
     mask = Image.new("L", (SIDE, SIDE), 0)
-    mask.paste(255, (32, 32, 96, 96))
+    mask.paste(255, (SIDE // 4, SIDE // 4, SIDE // 2, SIDE // 2))
     films = tuple(picture(seed) for seed in range(way.frames[0]))
     has: dict[str, Any] = {
         "picture": picture(1), "mask": mask, "control": picture(2), "last": picture(3), "film": films,
