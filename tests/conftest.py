@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -47,15 +47,22 @@ def django_db_setup(postgres: Any, template: str, django_db_blocker: Any) -> Ite
 
 
 @pytest.fixture
+def database_template() -> str:
+    """What `fresh_database` is cloned from: an empty house. A module may have one with something in it."""
+    return TEMPLATE
+
+
+@pytest.fixture
 def fresh_database(
-    postgres: Any, django_db_setup: None, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> Iterator[str]:
+    postgres: Any, django_db_setup: None, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch, settings: Any,
+    database_template: str,
+) -> Iterator[str]:  # fmt: skip
     """A database of the test's own that it may commit to, from threads and processes too.
 
     Subprocesses find it by DATABASE_URL and DATABASE_OWNER_URL.
     """
     name = f"vaglio_{secrets.token_hex(5)}"
-    postgres.clone(TEMPLATE, name)
+    postgres.clone(database_template, name)
     # A chain of its own has a head of its own.
     settings.AUDIT_HEAD_FILE = DATA / f"head-{name}.jsonl"
     with django_db_blocker.unblock():
@@ -67,6 +74,27 @@ def fresh_database(
         _close_all()
         _point_at(postgres, "vaglio_shared")
     postgres.drop(name)
+
+
+@pytest.fixture(scope="module")
+def furnished(postgres: Any, template: str, django_db_setup: None, django_db_blocker: Any) -> Iterator[Any]:
+    """Makes a database for a module to clone: `furnished(make)` gives its name and what `make` returned."""
+    made: list[str] = []
+
+    def furnish(make: Callable[[], Any]) -> tuple[str, Any]:
+        made.append(f"vaglio_{secrets.token_hex(5)}")
+        postgres.clone(template, made[-1])
+        with django_db_blocker.unblock():
+            _close_all()
+            _point_at(postgres, made[-1])
+            found = make()
+            _close_all()
+            _point_at(postgres, "vaglio_shared")
+        return made[-1], found
+
+    yield furnish
+    for name in made:
+        postgres.drop(name)
 
 
 @pytest.fixture(scope="module")

@@ -112,8 +112,23 @@ class World(NamedTuple):
     objects: dict[str, dict[str, Any]]
 
 
+@pytest.fixture(scope="module")
+def made(furnished: Any) -> tuple[str, World]:
+    return furnished(make_world)  # type: ignore[no-any-return]
+
+
 @pytest.fixture
-def world(fresh_database: str) -> World:
+def database_template(made: tuple[str, World]) -> str:
+    return made[0]
+
+
+@pytest.fixture
+def world(made: tuple[str, World], fresh_database: str) -> World:
+    """A copy of it for each test."""
+    return made[1]
+
+
+def make_world() -> World:
     """Alice has a released picture, a refused one, one held for a person, a severe block, and an API key."""
     people = cast()
     released = path.submit(people.alice, "a red apple on blue")
