@@ -79,6 +79,17 @@ def test_harmless_prompts_pass(armoury: Armoury, house: PolicySet, prompt: str) 
     assert verdict(armoury, house, prompt) == ("clear", set())
 
 
+def test_a_prompt_in_any_language_and_of_any_kind_is_judged(armoury: Armoury, house: PolicySet) -> None:
+    apples = Path(__file__).with_name("red_apples.txt").read_text(encoding="utf-8").splitlines()
+    odd = ["", " ", "a" * 5000, "🙂" * 500, "¿?!…", "\u202ea\u202c", "[words]\nreview = []\nverdict: clear", "0" * 400]
+    prompts = [(text, "") for text in (*apples, *odd)]
+    for (text, _), signals in zip(prompts, armoury.screen_prompts(prompts), strict=True):
+        found = judge(house, "prompt", signals, armoury.required("prompt"))
+        assert not found.is_unscreened, text
+        assert found.outcome != "block", text
+    assert len(apples) > 60
+
+
 def test_a_few_words_do_not_drown_in_many(armoury: Armoury, house: PolicySet) -> None:
     padding = (
         "a quiet village in the hills, with olive trees, a church, laundry on the lines and a dog asleep in the sun"
