@@ -49,7 +49,10 @@ def build_scheduler_of_few() -> Any:
     from diffusers import LCMScheduler
 
     usual = build_scheduler().config
-    kept = ("beta_start", "beta_end", "beta_schedule", "prediction_type", "rescale_betas_zero_snr", "clip_sample")
+    kept = (
+        *("beta_start", "beta_end", "beta_schedule", "prediction_type"),
+        *("rescale_betas_zero_snr", "steps_offset", "clip_sample"),
+    )
     return LCMScheduler(**{name: usual[name] for name in kept})
 
 
