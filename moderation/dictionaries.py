@@ -66,7 +66,7 @@ def is_known(word: str) -> bool:
 @lru_cache(maxsize=65536)
 def mended(word: str) -> str:
     """The commonest known word of which two neighbouring letters changed places here; any other word as it is."""
-    if len(word) < LEAST_MENDED or is_known(word):
+    if not LEAST_MENDED <= len(word) <= LONGEST or is_known(word):
         return word
     swapped = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
     known = {other: common for other in swapped if (common := _commonness(other)) is not None}

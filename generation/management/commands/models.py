@@ -14,6 +14,9 @@ from generation.offer import cards, catalogue
 class Command(BaseCommand):
     """Exit status 1 when anything asked for could not be done; the others are still done."""
 
+    # It reads cards and files: neither the database nor an address is asked.
+    requires_system_checks = ()
+
     help = "List the models of the catalogue, fetch their weights, verify them, or load and try them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
