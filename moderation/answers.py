@@ -17,13 +17,11 @@ def told(verdict: Verdict, signals: Sequence[Signal], kind: str) -> dict[str, An
     house = policies()
     scores = dict.fromkeys(CATEGORIES, 0.0)
     hit, applied = dict.fromkeys(CATEGORIES, False), {name: [] for name in CATEGORIES}  # type: ignore[var-annotated]
-    by_policy: dict[str, float] = {}
     for policy, threshold in house.thresholds(Case.Subject.PROMPT if kind == "text" else Case.Subject.UPLOAD):
         given = [one.score for one in signals if (one.name, one.model) == (threshold.signal, threshold.model)]
         sound = [float(score) for score in given if isinstance(score, int | float) and 0 <= score <= 1]
-        by_policy[policy.code] = max(sound, default=by_policy.get(policy.code, 0.0))
         for name in policy.categories:
-            scores[name] = max(scores[name], by_policy[policy.code])
+            scores[name] = max([scores[name], *sound])
             applied[name] = [kind]
     acted = [one for one in verdict.triggers if one.action != "unscreened"]
     for trigger in acted:

@@ -158,7 +158,11 @@ def original(request: HttpRequest, case_id: int) -> HttpResponse:
     moderator = _moderator(request)
     if found.subject == Case.Subject.PROMPT or not _may_look(found, moderator):
         raise Http404
-    store, key, sha256 = _file_to_look_at(found)
+    return shown(request, found, *_file_to_look_at(found))
+
+
+def shown(request: HttpRequest, case: Case, store: Storage, key: str, sha256: str) -> HttpResponse:
+    """A file of a case, if it is the one that was kept. The look is written down first."""
     content_type = CONTENT_TYPES.get(key.rpartition(".")[2].lower())
     try:
         data = files.read(store, key) if key else b""
@@ -166,9 +170,9 @@ def original(request: HttpRequest, case_id: int) -> HttpResponse:
         raise Http404(str(error)) from error
     if content_type is None or files.digest(data) != sha256:
         raise Http404("There is no file to look at, or it is not the one that was kept.")
-    looks = Look.objects.filter(case=found, moderator=moderator)
+    looks = Look.objects.filter(case=case, moderator=_moderator(request))
     if "Range" not in request.headers or not looks.filter(at__gt=timezone.now() - Case.CLAIM).exists():
-        looks.create(case=found, moderator=moderator)
+        looks.create(case=case, moderator=_moderator(request))
     headers = {"Cache-Control": "private, no-store", "Content-Disposition": "inline"}
     return in_pieces(request, data, content_type=content_type, headers=headers)
 

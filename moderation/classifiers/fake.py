@@ -23,6 +23,16 @@ MARKS = {
 SEEN = ("review", "block", "severe")
 
 
+def _quiet(policies: PolicySet, subject: str) -> list[Signal]:
+    """0 for whatever the policies ask of real models about such a subject."""
+    asked = {(one.signal, one.model, one.version) for _, one in policies.thresholds(subject)}
+    return [
+        Signal(signal, 0.0, model, version or "fake")
+        for signal, model, version in sorted(asked)
+        if model not in (LEXICON, "fake")
+    ]
+
+
 class FakePictureClassifier:
     """Says 0 to whatever the policies ask of real models, and 1 to the mark that it sees."""
 
@@ -30,12 +40,7 @@ class FakePictureClassifier:
     version = "1"
 
     def __init__(self, policies: PolicySet) -> None:
-        asked = {(one.signal, one.model, one.version) for _, one in policies.thresholds("medium")}
-        self._quiet = [
-            Signal(signal, 0.0, model, version or "fake")
-            for signal, model, version in sorted(asked)
-            if model != self.name
-        ]
+        self._quiet = _quiet(policies, "medium")
 
     def load(self) -> None:
         """There is nothing to load."""
@@ -61,12 +66,7 @@ class FakePromptClassifier:
     version = "1"
 
     def __init__(self, policies: PolicySet) -> None:
-        asked = {(one.signal, one.model, one.version) for _, one in policies.thresholds("prompt")}
-        self._quiet = [
-            Signal(signal, 0.0, model, version or "fake")
-            for signal, model, version in sorted(asked)
-            if model not in (LEXICON, self.name)
-        ]
+        self._quiet = _quiet(policies, "prompt")
 
     def load(self) -> None:
         """There is nothing to load."""

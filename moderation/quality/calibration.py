@@ -13,7 +13,7 @@ import numpy as np
 import tomlkit
 from numpy.typing import NDArray
 
-from moderation.quality.intervals import Estimate, wilson
+from moderation.quality.intervals import Estimate, weighted
 
 # Fewer of either kind say nothing about a threshold.
 LEAST = 10
@@ -82,12 +82,8 @@ class Curve:
     def held(self, threshold: float, *, sought: bool) -> Estimate:
         """Of what is sought, or of what is not, the share at or over a threshold."""
         which = self.sought == sought
-        weights = self.weights[which]
-        if not len(weights):
-            return Estimate(None, 0.0, 1.0, 0)
-        share = float(weights[self.scores[which] >= threshold].sum() / weights.sum())
-        effective = float(weights.sum() ** 2 / (weights**2).sum())
-        return Estimate(share, *wilson(share * effective, effective), n=len(weights))
+        over, drawn = self.scores[which] >= threshold, 1 / self.weights[which]
+        return weighted(zip(over.tolist(), drawn.tolist(), strict=True))
 
     def propose(self, most_held: float) -> float | None:
         """The lowest threshold at which at most such a share of what is not sought is held; None with too few labels.

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from django.db.models import OuterRef, Subquery
 from PIL import Image
 
 from moderation.models import Case, Decision, Screening, SecondLook, Signal
 from moderation.policy import PolicySet
 from moderation.quality.calibration import Key, Labelled
+from moderation.signals import ItemFault
 
 if TYPE_CHECKING:
     from moderation.classifiers.armoury import Armoury
@@ -31,19 +34,16 @@ def of_the_desk(since: datetime) -> Iterator[Labelled]:
 
 def of_second_looks(since: datetime) -> Iterator[Labelled]:
     """Samples of what was released, each for as many as it stands for."""
-    looks = SecondLook.objects.filter(sample__at__gte=since).select_related("sample")
-    for look in looks.iterator():
-        last = Screening.objects.filter(case=look.sample.case_id, at__lte=look.sample.at).order_by("-pk").first()
-        if last is not None:
-            yield from _scored(iter([(last.pk, look.policy_code, 1 / look.sample.probability)]))
+    before = Screening.objects.filter(case=OuterRef("sample__case"), at__lte=OuterRef("sample__at")).order_by("-pk")
+    looks = SecondLook.objects.filter(sample__at__gte=since).annotate(screening=Subquery(before.values("pk")[:1]))
+    found = looks.filter(screening__isnull=False).values_list("screening", "policy_code", "sample__probability")
+    yield from _scored((screening, code, 1 / probability) for screening, code, probability in found.iterator())
 
 
 def _scored(found: Iterator[tuple[int, str, float]]) -> Iterator[Labelled]:
     """Every score that a policy reads in these screenings, some hundred screenings at a time."""
-    while batch := {
-        screening: (code, weight) for (screening, code, weight), _ in zip(found, range(AT_ONCE), strict=False)
-    }:
-        rows = Signal.objects.filter(screening__in=batch, score__isnull=False).exclude(policy_code="")
+    while batch := {screening: (code, weight) for screening, code, weight in islice(found, AT_ONCE)}:
+        rows = Signal.objects.filter(screening__in=batch).exclude(policy_code="")
         for screening, policy, name, model, version, score in rows.values_list(
             "screening_id", "policy_code", "name", "model", "version", "score"
         ):
@@ -55,7 +55,7 @@ def _scored(found: Iterator[tuple[int, str, float]]) -> Iterator[Labelled]:
 def of_a_folder(folder: Path, armoury: "Armoury", policies: PolicySet) -> Iterator[Labelled]:
     """Pictures in FOLDER/<policy code>/ show what that policy seeks, those in FOLDER/harmless/ what none does.
 
-    Raises ValueError for a folder that is neither, and for a file that is no picture.
+    Raises ValueError for a folder that is neither, and for a file that is no picture or that cannot be judged.
     """
     thresholds = tuple(policies.thresholds("medium"))
     known = {policy.code for policy in policies} | {HARMLESS}
@@ -70,7 +70,10 @@ def of_a_folder(folder: Path, armoury: "Armoury", policies: PolicySet) -> Iterat
                     picture = opened.convert("RGB")
             except (OSError, Image.DecompressionBombError) as error:
                 raise ValueError(f"{path} cannot be read as a picture: {error}") from error
-            (signals,) = armoury.screen_pictures([picture])
+            try:
+                (signals,) = armoury.screen_pictures([picture])
+            except ItemFault as fault:
+                raise ValueError(f"{path} cannot be judged: {fault.why}. Take it out.") from fault
             said = {(one.name, one.model): one for one in signals}
             for policy, threshold in thresholds:
                 signal = said.get((threshold.signal, threshold.model))

@@ -3,20 +3,19 @@
 from typing import cast
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
 from journal import files
-from journal.ranges import in_pieces
 from moderation import actions
 from moderation.actions.samples import waiting
-from moderation.desk import CONTENT_TYPES, for_moderators
+from moderation.desk import for_moderators, shown
 from moderation.evidence import bars, is_film, portrait
 from moderation.forms import SecondLookForm
-from moderation.models import Case, Look, Sample
+from moderation.models import Sample
 from moderation.quality import figures as measured
 
 
@@ -67,20 +66,9 @@ def sample(request: HttpRequest, sample_id: int) -> HttpResponse:
 @require_safe
 @for_moderators
 def sample_file(request: HttpRequest, sample_id: int) -> HttpResponse:
-    """The released file. Each look is written down before a byte leaves, as one at an original is."""
+    """The released file, shown as an original is: each look is written down."""
     case = _sample(request, sample_id).case
-    content_type = CONTENT_TYPES.get(case.derivative_key.rpartition(".")[2].lower())
-    try:
-        data = files.read(files.released(), case.derivative_key)
-    except files.StoreBroken as error:
-        raise Http404(str(error)) from error
-    if content_type is None or files.digest(data) != case.derivative_sha256:
-        raise Http404("There is no file to look at, or it is not the one that was released.")
-    looks = Look.objects.filter(case=case, moderator=cast(User, request.user))
-    if "Range" not in request.headers or not looks.filter(at__gt=timezone.now() - Case.CLAIM).exists():
-        looks.create(case=case, moderator=cast(User, request.user))
-    headers = {"Cache-Control": "private, no-store", "Content-Disposition": "inline"}
-    return in_pieces(request, data, content_type=content_type, headers=headers)
+    return shown(request, case, files.released(), case.derivative_key, case.derivative_sha256)
 
 
 @require_safe

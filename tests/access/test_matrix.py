@@ -1,6 +1,6 @@
 """Every address with an object in it, asked by everybody. A route that is not listed here fails."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -113,8 +113,8 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def made(furnished: Any) -> tuple[str, World]:
-    return furnished(make_world)  # type: ignore[no-any-return]
+def made(furnished: Callable[[Callable[[], World]], tuple[str, World]]) -> tuple[str, World]:
+    return furnished(make_world)
 
 
 @pytest.fixture

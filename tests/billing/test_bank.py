@@ -70,4 +70,4 @@ def open_bank(*, operations: int, every: int) -> Counter[str]:
 
 
 def test_eight_processes_lose_and_mint_nothing(fresh_database: str) -> None:
-    open_bank(operations=1_000, every=250)
+    open_bank(operations=2_000, every=500)

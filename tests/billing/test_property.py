@@ -307,4 +307,4 @@ def walk(*, sequences: int, steps: int, derandomize: bool) -> None:
 
 
 def test_the_ledger_does_what_a_plain_model_does(fresh_database: str) -> None:
-    walk(sequences=50, steps=30, derandomize=True)
+    walk(sequences=100, steps=30, derandomize=True)

@@ -2,16 +2,20 @@
 
 import io
 import xml.etree.ElementTree as ET
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
+from PIL import Image
 
 from moderation.actions import claim_next, decide, look_again
 from moderation.models import Case, Sample
 from moderation.policy import PolicySet
+from moderation.quality import labels
 from moderation.quality.calibration import Curve, Key, Labelled, curves, plot, rewritten, table
 from moderation.rules import policies
 from tests.moderation.conftest import Moderators, Recorder, open_medium, picture, png
@@ -137,13 +141,31 @@ def test_the_command_proposes_from_the_desk_and_from_second_looks(
     assert (out / "calibration.md").read_text() in told
     (row,) = [line for line in told.splitlines() if line.startswith("| fake.review |")]
     assert "| 36, 14 |" in row
-    assert (out / "fake.review.review.fake.svg").is_file()
+    assert (out / "fake.review.review.fake.1.svg").is_file()
+    assert [one.name for one in tmp_path.iterdir()] == ["out"], "nothing half made lies about"
     # Half of what was held is harmless: nothing but the highest score keeps it out.
     proposed = PolicySet.load(out / "policies")
     (threshold,) = [one for policy, one in proposed.thresholds("medium") if policy.code == "fake.review"]
     assert threshold.review == 1.0
     assert {policy.code for policy in proposed} == {policy.code for policy in policies()}
     assert policies().version == PolicySet.load(*settings.POLICIES).version
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 1000])
+def test_no_label_is_lost_between_batches(found_by_people: None, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(labels, "AT_ONCE", at_once)
+    long_ago = timezone.now() - timedelta(days=1)
+    for read, number in ((labels.of_the_desk, 24), (labels.of_second_looks, 12)):
+        found = [one for one in read(long_ago) if one.key.policy == "fake.review"]
+        assert len(found) == number
+        assert sum(one.is_sought for one in found) == (12 if number == 24 else 2)
+
+
+def test_second_looks_are_read_in_as_many_queries_however_many_there_are(
+    found_by_people: None, django_assert_max_num_queries: Any
+) -> None:
+    with django_assert_max_num_queries(3):
+        assert len(list(labels.of_second_looks(timezone.now() - timedelta(days=1)))) >= 12
 
 
 def test_no_labels_no_calibration(people: Moderators, tmp_path: Path) -> None:
@@ -158,15 +180,20 @@ def test_bad_input_gets_a_sentence_and_writes_nothing(people: Moderators, tmp_pa
     (tmp_path / "media" / "no.such.policy").mkdir(parents=True)
     (tmp_path / "broken" / "harmless").mkdir(parents=True)
     (tmp_path / "broken" / "harmless" / "a.png").write_bytes(b"no picture")
-    for options, told in (
+    (tmp_path / "flat" / "harmless").mkdir(parents=True)
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "flat" / "harmless" / "a.png")
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"out": tmp_path / "full"}, "no empty folder"),
         ({"most_held": 1.5}, "from 0 to 1"),
+        ({"days": float("nan")}, "--days is from 0"),
+        ({"media": tmp_path / "flat"}, "cannot be judged: every pixel has the same colour"),
         ({"media": tmp_path / "nowhere"}, "is no folder"),
         ({"media": tmp_path / "media"}, "named after no policy"),
         ({"media": tmp_path / "broken"}, "cannot be read as a picture"),
-    ):
+    )
+    for options, told in wrong:
         with pytest.raises(CommandError, match=told):
-            calibrated(**{"out": tmp_path / "out", **options})  # type: ignore[arg-type]
+            call_command("calibrate", **{"out": tmp_path / "out", **options})
         assert not (tmp_path / "out").exists()
 
 

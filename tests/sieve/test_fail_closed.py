@@ -74,12 +74,13 @@ def outcomes(armoury: Armoury, house: PolicySet) -> list[str]:
     drawn[16:48, 16:48] = (40, 160, 60)
     drawn[24:30, 20:40] = (240, 240, 240)
     found = []
-    for subject, screen, given in (
-        ("prompt", armoury.screen_prompts, [("a red apple", ""), ("a boat on a lake", "")]),
-        ("medium", armoury.screen_pictures, [Image.fromarray(drawn), Image.fromarray(255 - drawn)]),
+    prompts, pictures = [("a red apple", ""), ("a boat on a lake", "")], [drawn, 255 - drawn]
+    for subject, screen in (
+        ("prompt", lambda: armoury.screen_prompts(prompts)),
+        ("medium", lambda: armoury.screen_pictures([Image.fromarray(one) for one in pictures])),
     ):
         try:
-            answers = screen(given)  # type: ignore[operator]
+            answers = screen()
         except (RuntimeError, ItemFault):
             continue
         found += [f"{subject} {judge(house, subject, each, armoury.required(subject)).outcome}" for each in answers]

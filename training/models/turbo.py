@@ -57,7 +57,7 @@ def build_scheduler_of_few() -> Any:
 
 
 class Critic(nn.Module):
-    """How much a latent, n x 8 x 16 x 16, looks like that of a drawing with these words; n x 16 marks, one for each
+    """How much a latent, n x 8 x 8 x 8, looks like that of a drawing with these words; n x 4 marks, one for each
     part. 0.7 million numbers."""
 
     def __init__(self, width: int = 64) -> None:
