@@ -42,7 +42,7 @@ def test_second_looks_are_given_by_keys_and_become_figures(page: Any) -> None:
     picture(page, "desk-samples")
     page.get_by_role("link", name="3 samples wait for a second look").click()
     page.get_by_role("heading", name="Was it rightly released?").wait_for()
-    page.wait_for_function("document.querySelector('.veiled img').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('.veiled img').naturalWidth > 0")
     picture(page, "desk-sample")
     page.keyboard.press("b")
     assert page.locator("#unveil").is_checked()
