@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import tempfile
@@ -18,15 +19,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from training.loop import Run, compiled, device, mixed_precision, on_gpu, sized
+from training.models import sight
 from training.models.words import LENGTH, as_people_say, tokenizer
 from training.weights_folder import replace_folder, write_sums
 from training.world.captions import MOVING, Caption, article, caption, is_true
 from training.world.scenes import Drawn, Scene, World
 
-SIDE = 64
+SIDE = 96
 BATCH, GPU_BATCH = 96, 384
-# On a CPU it first sees single things for so many steps: of pairs and numbers it learnt no names in two hours.
-SINGLES_FIRST = 4_000
+# On a CPU it first sees single things, and for longer only pictures of two thirds of the side: half of a step.
+SINGLES_FIRST, SMALL_FIRST, SMALL = 600, 3_000, 64
 # One in so many is shown in colours that say nothing, and asked for the names of its things only. Without them a thing
 # is known by the colours that it was seen in: 42 % named right of those, 20 % in a colour that was held out.
 RECOLOURED = 5
@@ -40,7 +42,13 @@ def config() -> dict[str, Any]:
     return {
         "model_cfg": {
             "embed_dim": 128,
-            "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 2, 1], "width": 32, "head_width": 32},
+            "vision_cfg": {
+                "image_size": SIDE,
+                "timm_model_name": sight.NAME,
+                "timm_model_pretrained": False,
+                "timm_pool": "avg",
+                "timm_proj": "linear",
+            },
             "text_cfg": {
                 "context_length": LENGTH,
                 "vocab_size": len(tokenizer()),
@@ -65,12 +73,23 @@ def build() -> Any:
 
 
 class Trained(nn.Module):
-    """The CLIP, and what only its training needs: how sure a thing's presence is at no likeness at all."""
+    """The CLIP, and what only its training needs: how sure a thing's presence is at no likeness at all.
+
+    Its picture tower begins with what another network learnt of photographs, and keeps the first of it as it is.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.clip = build()
+        sight.lend(self.clip.visual.trunk)
         self.doubt = nn.Parameter(torch.tensor(-5.0))
+
+    def train(self, mode: bool = True) -> Trained:
+        """As of any module; what is frozen counts no means of its own."""
+        super().train(mode)
+        for module in sight.frozen(self.clip.visual.trunk):
+            module.eval()
+        return self
 
 
 @cache
@@ -218,8 +237,10 @@ def contrast(
     all words; `true` and `there` as from `truths` and `shown`. Pictures that `true` has no row for, the last ones, are
     asked for names only.
     """
-    with mixed_precision():
+    # Convolutions of one channel each are half as fast again in float32 on a CPU.
+    with mixed_precision() if on_gpu() else contextlib.nullcontext():
         pictures = F.normalize(eyes(normal(seen)).float(), dim=-1)
+    with mixed_precision():
         texts = read(model.clip, said)
         named = read(model.clip, names)
     scale = model.clip.logit_scale.exp().clamp(max=100)
@@ -235,7 +256,9 @@ def contrast(
     return (by_picture + by_caption) / 2 + among + 0.3 * alone
 
 
-def batch(world: World, rng: np.random.Generator, size: int, kind: str = "") -> dict[str, Any]:
+def batch(
+    world: World, rng: np.random.Generator, size: int, *, kind: str = "", side: int = SIDE
+) -> dict[str, Any]:  # fmt: skip
     """What one step looks at: pictures, captions and foils, and what is true of what. `kind` of scenes, "" for all."""
     scenes = [world.sample(rng, kind=kind) for _ in range(size)]
     plain = scenes[: size - size // RECOLOURED]
@@ -245,7 +268,7 @@ def batch(world: World, rng: np.random.Generator, size: int, kind: str = "") -> 
         for one in [*plain, *foils]
     ]
     return {
-        "pictures": pictures(world, scenes, rng),
+        "pictures": pictures(world, scenes, rng, side=side),
         "said": tokens([as_people_say(one.text, rng) for one in captions]),
         "true": truths(captions, plain),
         "there": shown(world, scenes),
@@ -259,12 +282,15 @@ def train(
     world: World, *, minutes: float, steps: int | None = None, folder: Path | None = None, size: int | None = None
 ) -> Run:
     run = Run("clip", Trained(), rate=1e-3, decay=0.05, average=0.99, folder=folder)
-    eyes = compiled(run.model.clip.visual)
+    eyes = compiled(run.model.clip.visual) if on_gpu() else run.model.clip.visual.to(memory_format=torch.channels_last)
     names = tokens([article(word) for word in world.words]).to(device())
     number = size or sized(cpu=BATCH, gpu=GPU_BATCH)
 
     def make(step: int, rng: np.random.Generator) -> dict[str, Any]:
-        return batch(world, rng, number, "single" if step < SINGLES_FIRST and not on_gpu() else "")
+        if on_gpu():
+            return batch(world, rng, number)
+        kind, side = "single" if step < SINGLES_FIRST else "", SMALL if step < SMALL_FIRST else SIDE
+        return batch(world, rng, number, kind=kind, side=side)
 
     def loss(given: dict[str, Any], chance: torch.Generator) -> torch.Tensor:
         seen, plain = as_tensor(given["pictures"]), len(given["true"])
@@ -292,7 +318,7 @@ def export(run: Run, target: str = "house-clip") -> None:
             .cpu()
             .to(torch.float16 if value.is_floating_point() else value.dtype)
             .contiguous()
-            for key, value in run.weights().items()
+            for key, value in {**run.model.state_dict(), **run.weights()}.items()
             if key.startswith("clip.")
         }
         save_file(half, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
