@@ -55,6 +55,11 @@ class GoesIn:
         return self.role in HELP
 
     @property
+    def shows_people(self) -> bool:
+        """Somebody may be recognised in it."""
+        return self.role in (Upload.Role.PICTURE, Upload.Role.FILM)
+
+    @property
     def chosen(self) -> str:
         """The id of what was chosen already."""
         thing = self.medium or self.upload

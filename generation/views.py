@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from billing import ledger
 from generation.actions import jobs as verbs
-from generation.actions.inputs import bring
+from generation.actions.inputs import agreed, bring
 from generation.easel import goes_in
 from generation.engine import MODES, Mode, ModeCard
 from generation.models import Job, Medium
@@ -202,7 +202,9 @@ def _bring(request: HttpRequest, values: dict[str, str]) -> None:
     check(**values | {role: str(uuid.uuid4()) for role in brought})
     verbs.admit(person_of(request))
     for role, file in brought.items():
-        values[role] = str(bring(person_of(request), file, mode=values["mode"], name=role).pk)
+        said = agreed(request.POST.get(f"agreed_{role}"))
+        upload = bring(person_of(request), file, mode=values["mode"], name=role, people_agreed=said)
+        values[role] = str(upload.pk)
 
 
 def _refused(request: HttpRequest, values: Mapping[str, str], error: Exception) -> HttpResponse:

@@ -87,7 +87,10 @@ def portrait(case: Case) -> list[Fact]:
 def _brought(upload: Upload) -> list[Fact]:
     """What is known of a file that somebody brought."""
     record = upload.record
+    agreed = "they agreed, says who brought it" if upload.case.evidence.get("attested") else "nothing was said"
     facts = [Fact("Brought as", f"a {upload.get_role_display()}"), Fact("File", upload.sha256[:16])]
+    if upload.role in (Upload.Role.PICTURE, Upload.Role.FILM):
+        facts.append(Fact("People in it", agreed))
     if not record:
         return facts
     camera = record.get("camera", {})

@@ -82,7 +82,7 @@ def without_harmless(text: str, policies: PolicySet) -> str:
     excused = {
         place
         for policy in policies
-        if policy.words is not None
+        if policy.words is not None and not policy.is_context
         for _, span in _spans(words, policy.words.harmless)
         for place in span
     }

@@ -5,7 +5,7 @@ import json
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,11 @@ SUBJECTS = ("prompt", "upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
 MEANING = "meaning"
-MODES = ("active", "shadow")
+# What is known of how a file was brought, beside what is seen in it.
+UPLOAD = "upload"
+# In context it never acts by itself: its scores are for the combinations of others.
+MODES = ("active", "shadow", "context")
+ACTIONS = ("review", "block")
 REGISTRIES = ("persons", "styles")
 # The names of OpenAI's moderation endpoint, which its clients read by.
 CATEGORIES = (
@@ -46,6 +50,25 @@ class Threshold:
     subjects: tuple[str, ...]
     review: float
     block: float | None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A signal that is at least so high, 0..1; bound to a model and a version as a threshold is."""
+
+    signal: str
+    model: str
+    version: str
+    at_least: float
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What a policy does where every one of some signals is high enough, though none would do by itself."""
+
+    subjects: tuple[str, ...]
+    action: Literal["review", "block"]
+    conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
@@ -88,8 +111,9 @@ class Words:
 class Policy:
     """One rule of the house. Texts by language; severity 0 (low) to 3 (severe).
 
-    In shadow it is judged and written down, and moves nothing. `share` is of how many subjects it judges in earnest
-    while it is rolled out, 0..1; of the rest it judges in shadow. Which ones is by a hash, so each stays what it is.
+    In shadow it is judged and written down, and moves nothing; in context its thresholds are not even judged. `share`
+    is of how many subjects it judges in earnest while it is rolled out, 0..1; of the rest it judges in shadow. Which
+    ones is by a hash, so each stays what it is.
     """
 
     code: str
@@ -102,7 +126,9 @@ class Policy:
     words: Words | None
     concept: Concept | None
     meaning: Meaning | None = None
+    combinations: tuple[Combination, ...] = ()
     is_shadow: bool = False
+    is_context: bool = False
     share: float = 1.0
     # What OpenAI's moderation clients call it: some of CATEGORIES.
     categories: tuple[str, ...] = ()
@@ -138,7 +164,7 @@ class PolicySet:
         if not policies:
             where = ", ".join(str(folder) for folder in folders)
             raise PolicyError(where, "the folder", "has no policy (*.toml). Without policies nothing can be judged.")
-        ordered = tuple(policies[code] for code in sorted(policies))
+        ordered = _bound([policies[code] for code in sorted(policies)])
         content = json.dumps([asdict(policy) for policy in ordered], sort_keys=True)
         return cls(ordered, hashlib.sha256(content.encode()).hexdigest())
 
@@ -153,8 +179,37 @@ class PolicySet:
         """Every threshold that judges such a subject, with its policy."""
         for policy in self.policies:
             for threshold in policy.thresholds:
-                if subject in threshold.subjects:
+                if subject in threshold.subjects and not policy.is_context:
                     yield policy, threshold
+
+    def combinations(self, subject: str) -> Iterator[tuple[Policy, Combination]]:
+        """Every combination that judges such a subject, with its policy."""
+        for policy in self.policies:
+            for combination in policy.combinations:
+                if subject in combination.subjects:
+                    yield policy, combination
+
+    def asked(self, subject: str) -> set[tuple[str, str, str]]:
+        """Signal, model and version of everything that must be known of such a subject."""
+        return {(one.signal, one.model, one.version) for _, one in self.thresholds(subject)} | {
+            (one.signal, one.model, one.version)
+            for _, combination in self.combinations(subject)
+            for one in combination.conditions
+        }
+
+
+def _bound(policies: list[Policy]) -> tuple[Policy, ...]:
+    """Conditions that name no version are bound to that of a threshold on the same signal, or on the same model."""
+    known = {(one.signal, one.model): one.version for policy in policies for one in policy.thresholds if one.version}
+    by_model = {model: version for (_, model), version in known.items()}
+
+    def bound(one: Condition) -> Condition:
+        return replace(one, version=one.version or known.get((one.signal, one.model)) or by_model.get(one.model, ""))
+
+    def whole(one: Combination) -> Combination:
+        return replace(one, conditions=tuple(map(bound, one.conditions)))
+
+    return tuple(replace(policy, combinations=tuple(map(whole, policy.combinations))) for policy in policies)
 
 
 class _Reader:
@@ -187,7 +242,9 @@ class _Reader:
             concept=(concept := self.concept(top.pop("concept", None))),
             meaning=(meaning := self.meaning(top.pop("meaning", None))),
             thresholds=self.thresholds(top.pop("thresholds", []), code, words),
-            is_shadow=self.mode(top) == "shadow",
+            combinations=self.combinations(top.pop("combinations", [])),
+            is_shadow=(mode := self.mode(top)) == "shadow",
+            is_context=mode == "context",
             share=self.number(top, "share", "", 0, 1) if "share" in top else 1.0,
             categories=self.categories(top.pop("categories", [])),
             acknowledge=self.texts(top, "acknowledge") if "acknowledge" in top else None,
@@ -199,7 +256,7 @@ class _Reader:
             raise PolicyError(self.file, "concept", "has no threshold for the model house-clip.")
         if meaning and not any(threshold.model == MEANING for threshold in policy.thresholds):
             raise PolicyError(self.file, "meaning", f"has no threshold for the model {MEANING}.")
-        if not policy.thresholds:
+        if not policy.thresholds and not policy.combinations:
             raise PolicyError(self.file, "thresholds", "are missing, and so are words: it would judge nothing.")
         return policy
 
@@ -296,19 +353,55 @@ class _Reader:
             found.append(Threshold(code, LEXICON, "", ("prompt",), review=0.5, block=0.9))
         return tuple(found)
 
-    def threshold(self, row: dict[str, Any]) -> Threshold:
-        prefix = "thresholds."
-        subjects = self.list_of_text(self.take(row, "subjects", prefix), "thresholds.subjects")
-        for subject in subjects:
+    def subjects(self, row: dict[str, Any], prefix: str) -> tuple[str, ...]:
+        found = self.list_of_text(self.take(row, "subjects", prefix), f"{prefix}subjects")
+        for subject in found:
             if subject not in SUBJECTS:
                 raise PolicyError(
-                    self.file, "thresholds.subjects", f"names {subject!r}; known are {', '.join(SUBJECTS)}."
+                    self.file, f"{prefix}subjects", f"names {subject!r}; known are {', '.join(SUBJECTS)}."
                 )
+        return found
+
+    def combinations(self, rows: Any) -> tuple[Combination, ...]:
+        if not isinstance(rows, list):
+            raise PolicyError(self.file, "combinations", "must be a list of tables, [[combinations]].")
+        return tuple(self.combination(row) for row in rows)
+
+    def combination(self, row: dict[str, Any]) -> Combination:
+        prefix = "combinations."
+        action = self.text(row, "action", prefix)
+        if action not in ACTIONS:
+            raise PolicyError(self.file, f"{prefix}action", f"is {action!r}; known are {', '.join(ACTIONS)}.")
+        conditions = self.take(row, "all", prefix)
+        if not isinstance(conditions, list) or len(conditions) < 2:
+            raise PolicyError(self.file, f"{prefix}all", "must be two or more signals; one alone is a threshold.")
+        found = Combination(
+            subjects=self.subjects(row, prefix),
+            action="block" if action == "block" else "review",
+            conditions=tuple(self.condition(one, f"{prefix}all.") for one in conditions),
+        )
+        self.end(row, prefix)
+        return found
+
+    def condition(self, row: Any, prefix: str) -> Condition:
+        if not isinstance(row, dict):
+            raise PolicyError(self.file, prefix.rstrip("."), "must be tables: signal, model, at_least.")
+        condition = Condition(
+            signal=self.text(row, "signal", prefix),
+            model=self.text(row, "model", prefix),
+            version=self.text(row, "version", prefix) if "version" in row else "",
+            at_least=self.number(row, "at_least", prefix, 0, 1),
+        )
+        self.end(row, prefix)
+        return condition
+
+    def threshold(self, row: dict[str, Any]) -> Threshold:
+        prefix = "thresholds."
         threshold = Threshold(
             signal=self.text(row, "signal", prefix),
             model=self.text(row, "model", prefix),
             version=self.text(row, "version", prefix),
-            subjects=subjects,
+            subjects=self.subjects(row, prefix),
             review=self.number(row, "review", prefix, 0, 1),
             block=self.number(row, "block", prefix, 0, 1) if "block" in row else None,
         )

@@ -62,6 +62,26 @@ class PictureClassifier(Classifier, Protocol):
         """The signals of each RGB picture, in order. Raises ItemFault for one that it cannot judge."""
 
 
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture: left, top, right, bottom in pixels; how sure its finder is, 0..1; and 128 numbers, which lie
+    near those of other pictures of the same person (distance below about 0.45) and far from other people's."""
+
+    box: tuple[float, float, float, float]
+    confidence: float
+    descriptor: tuple[float, ...]
+
+
+class FaceFinder(Protocol):
+    """Finds faces, and says what tells them apart."""
+
+    name: str
+    version: str
+
+    def faces(self, picture: "Image.Image") -> list[Face]:
+        """The faces in an RGB picture, the largest first."""
+
+
 class PromptClassifier(Classifier, Protocol):
     """Reads prompts."""
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moderation.policy import PolicySet
+from moderation.policy import Combination, Condition, Policy, PolicySet, Threshold
 from moderation.signals import Signal
 
 Outcome = Literal["clear", "review", "block"]
@@ -66,20 +66,15 @@ def judge(
     1. For each threshold of each policy: every signal of that name and model. None, not a finite number in 0..1,
        or from another version than the threshold was calibrated for, is `unscreened`, which asks a person.
     2. The same for each classifier that is required and gave no signal at all.
-    3. Block outweighs review, review outweighs clear. More signals never make it milder.
-    4. What a policy says that does not act on this subject (`key`) is kept apart; so is a soft block of a policy whose
+    3. The same for each combination of each policy, which acts where the highest of each of its signals is high enough.
+    4. Block outweighs review, review outweighs clear. More signals never make it milder.
+    5. What a policy says that does not act on this subject (`key`) is kept apart; so is a soft block of a policy whose
        code was `acknowledged`. Everything else was asked all the same.
     """
     triggers: list[Trigger] = []
     for policy, threshold in policies.thresholds(subject):
-        given = [one for one in signals if (one.name, one.model) == (threshold.signal, threshold.model)]
-        unsure = [why for one in given if (why := _unusable(one, threshold.version))]
-        if not given:
-            unsure = [f"{threshold.model} gave no score for it"]
-        triggers += [
-            Trigger(policy.code, threshold.signal, None, threshold.review, "unscreened", policy.severity, why)
-            for why in unsure
-        ]
+        given = _given(signals, threshold)
+        triggers += _unscreened(policy, threshold, given, threshold.review)
         for one in given:
             if _unusable(one, threshold.version):
                 continue
@@ -103,6 +98,8 @@ def judge(
                     is_soft=action == "block" and policy.acknowledge is not None and one.score < 1,
                 )
             )
+    for policy, combination in policies.combinations(subject):
+        triggers += _combined(policy, combination, signals)
     spoke = {one.model for one in signals}
     triggers += [
         Trigger("", name, None, 0.0, "unscreened", 0, f"{name} did not look at it")
@@ -121,6 +118,47 @@ def judge(
     reasons = blocks or [trigger for trigger in triggers if trigger.action == "review"]
     severity = max((trigger.severity for trigger in reasons), default=0)
     return Verdict("block" if blocks else "review", tuple(triggers), severity, shadow, answered)
+
+
+def _given(signals: Sequence[Signal], asked: Threshold | Condition) -> list[Signal]:
+    return [one for one in signals if (one.name, one.model) == (asked.signal, asked.model)]
+
+
+def _unscreened(
+    policy: Policy, asked: Threshold | Condition, given: Sequence[Signal], least: float
+) -> list[Trigger]:  # fmt: skip
+    unsure = [why for one in given if (why := _unusable(one, asked.version))]
+    if not given:
+        unsure = [f"{asked.model} gave no score for it"]
+    return [Trigger(policy.code, asked.signal, None, least, "unscreened", policy.severity, why) for why in unsure]
+
+
+def _combined(policy: Policy, combination: Combination, signals: Sequence[Signal]) -> list[Trigger]:
+    """The one reason of a combination that holds, or why it cannot be told."""
+    unsure: list[Trigger] = []
+    highest: list[tuple[Condition, Signal]] = []
+    for condition in combination.conditions:
+        given = _given(signals, condition)
+        unsure += _unscreened(policy, condition, given, condition.at_least)
+        if sound := [one for one in given if not _unusable(one, condition.version)]:
+            highest.append((condition, max(sound, key=lambda one: one.score)))
+    if unsure:
+        return unsure
+    if any(one.score < condition.at_least for condition, one in highest):
+        return []
+    condition, lowest = min(highest, key=lambda each: each[1].score - each[0].at_least)
+    return [
+        Trigger(
+            policy.code,
+            " with ".join(f"{one.name} of {one.model}" for _, one in highest),
+            lowest.score,
+            condition.at_least,
+            combination.action,
+            policy.severity,
+            field=next((one.field for _, one in highest if one.field), ""),
+            words=tuple(dict.fromkeys(word for _, one in highest for word in one.words)),
+        )
+    ]
 
 
 def _unusable(signal: Signal, version: str) -> str:

@@ -18,6 +18,7 @@ from moderation.models import Case, Upload
 # As what an upload was brought that goes in under a role, and in which mode, where the mode decides.
 BROUGHT_AS = {"picture": "picture", "last": "picture", "mask": "mask", "film": "film"}
 CONTROL_AS = {"scribble": "sketch", "segmentation": "map"}
+AGREED = ("", "0", "false", "no"), ("1", "true", "yes", "on")
 # Sides of picture and mask may differ by so much in their ratio; both are cut alike.
 SAME_SHAPE = 0.02
 
@@ -38,10 +39,18 @@ def role_of(mode: str, name: str) -> str:
     return CONTROL_AS[mode] if name == "control" else BROUGHT_AS[name]
 
 
-def bring(person: User, file: "File[bytes]", *, mode: str, name: str) -> Upload:
+def agreed(value: object) -> bool:
+    """Whether it is said that the people in a file agreed. Raises BadOrder for what is neither yes nor no."""
+    said = "" if value is None else str(value).strip().lower()
+    if said not in AGREED[0] + AGREED[1]:
+        raise BadOrder("people_agreed", f"people_agreed is true or false, not {said[:32]!r}.")
+    return said in AGREED[1]
+
+
+def bring(person: User, file: "File[bytes]", *, mode: str, name: str, people_agreed: bool = False) -> Upload:
     """Take a file for an order. Raises BadOrder, naming the input, with the decoder's or the limits' sentence."""
     try:
-        return uploads.take(person, file, role_of(mode, name))
+        return uploads.take(person, file, role_of(mode, name), people_agreed=people_agreed)
     except uploads.UploadRefused as error:
         raise BadOrder(name, str(error)) from error
 

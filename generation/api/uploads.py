@@ -25,6 +25,8 @@ from moderation.models import Case, Upload
 
 router = Router(tags=["uploads"])
 
+AGREED = "`true` if whoever can be recognised in it agreed to this; without that a person looks at real faces first."
+
 # What an upload's state is called; `ready` may be drawn with.
 STATES = {"pending": "checking", "in_review": "in_review", "cleared": "ready", "refused": "refused"}
 
@@ -103,7 +105,9 @@ def upload_out(upload: Upload) -> UploadOut:
     "/uploads",
     response={201: UploadOut, SUBMIT_ERRORS: ErrorOut},
     summary="Bring a file",
-    openapi_extra=form({"file": "The file. (file)", "role": "`picture`, `mask`, `sketch`, `map` or `film`."}),
+    openapi_extra=form(
+        {"file": "The file. (file)", "role": "`picture`, `mask`, `sketch`, `map` or `film`."}, people_agreed=AGREED
+    ),
 )
 async def bring(request: HttpRequest) -> Any:
     """Answers at once; the gate looks at it next. The same file again is the same upload, while it is kept."""
@@ -118,7 +122,8 @@ async def bring(request: HttpRequest) -> Any:
             raise BadOrder("file", "There is no file in the form. Send it as `file`.")
         jobs.admit(person)
         try:
-            return upload_out(uploads.take(person, files["file"], role))
+            said = inputs.agreed(fields.get("people_agreed"))
+            return upload_out(uploads.take(person, files["file"], role, people_agreed=said))
         except uploads.UploadRefused as error:
             raise BadOrder("file", str(error)) from error
 
@@ -164,6 +169,7 @@ def _own(person: User, upload_id: UUID) -> Upload:
         {"image": "The picture. (file)", "prompt": "What becomes of it."},
         mask="Where it is drawn anew: see-through, or, if it is so nowhere, white. (file)",
         strength="How far it may leave the picture, 0 to 1.",
+        people_agreed=AGREED,
         **{name: f"As in `images/generations`: {name}." for name in ("model", "size", "n", "seed", "response_format")},
     ),
 )
@@ -180,6 +186,7 @@ async def edit(request: HttpRequest) -> Any:
     openapi_extra=form(
         {"image": "The picture. (file)"},
         strength="How far it may leave the picture, 0 to 1.",
+        people_agreed=AGREED,
         **{name: f"As in `images/generations`: {name}." for name in ("model", "size", "n", "seed", "response_format")},
     ),
 )
@@ -193,6 +200,7 @@ async def _with_files(request: HttpRequest, mode_for: Any, route: str) -> Any:
 
     def take() -> tuple[Order, str]:
         fields, files = parts(request)
+        said = inputs.agreed(fields.pop("people_agreed", None))
         if unknown := sorted((fields.keys() - ImagesIn.model_fields.keys()) | (files.keys() - {"image", "mask"})):
             raise ApiError(
                 400, "invalid_value", f"There is no field {unknown[0][:64]!r}. Leave it out.", param=unknown[0][:64]
@@ -208,7 +216,10 @@ async def _with_files(request: HttpRequest, mode_for: Any, route: str) -> Any:
             # Everything else is checked before a file is kept.
             check(**order | {name: uuid.uuid4() for name in brought})
             jobs.admit(person)
-            kept = {name: inputs.bring(person, file, mode=mode, name=name).pk for name, file in brought.items()}
+            kept = {
+                name: inputs.bring(person, file, mode=mode, name=name, people_agreed=said).pk
+                for name, file in brought.items()
+            }
             return check(**order | kept), wanted
         except BadOrder as error:
             raise BadOrder("image" if error.field == "picture" else error.field, str(error)) from error

@@ -16,7 +16,7 @@ from generation.actions import jobs as verbs
 from generation.api.errors import ApiError
 from generation.api.images import closing, look, nothing_released, submit
 from generation.api.shapes import READ_ERRORS, SUBMIT_ERRORS, ErrorOut, medium_out
-from generation.api.uploads import form, parts
+from generation.api.uploads import AGREED, form, parts
 from generation.engine import MODES
 from generation.follow import read
 from generation.models import Job, Medium
@@ -93,6 +93,7 @@ def video_out(job: Job, media: list[Medium] | None = None) -> VideoOut:
     openapi_extra=form(
         {"prompt": "What is to be seen."},
         input_reference="The picture that the film begins with. (file)",
+        people_agreed=AGREED,
         seconds="How long it is: one of the model's lengths.",
         **{name: f"As in `jobs`: {name}." for name in ("model", "size", *sorted(OWN))},
     ),
@@ -107,6 +108,7 @@ async def draw_film(request: HttpRequest) -> Any:
 
 def _order(person: User, request: HttpRequest) -> Order:
     fields, files = _sent(request)
+    said = inputs.agreed(fields.pop("people_agreed", None))
     if unknown := sorted((fields.keys() - {"prompt", "model", "seconds", "size", "input_reference"} - OWN)
                          | (files.keys() - {"input_reference"})):  # fmt: skip
         name = unknown[0][:64]
@@ -122,7 +124,7 @@ def _order(person: User, request: HttpRequest) -> Order:
         # Everything else is checked before a file is kept.
         check(**fields, picture=uuid.uuid4())
         verbs.admit(person)
-        return check(**fields, picture=inputs.bring(person, file, mode=mode, name="picture").pk)
+        return check(**fields, picture=inputs.bring(person, file, mode=mode, name="picture", people_agreed=said).pk)
     except BadOrder as error:
         raise BadOrder("input_reference" if error.field == "picture" else error.field, str(error)) from error
 

@@ -27,10 +27,12 @@ class TooManyUploads(Exception):
         super().__init__(f"You brought {most} files within an hour, as many as are looked at. Wait a while.")
 
 
-def take(person: User, file: "File[bytes]", role: str) -> Upload:
+def take(person: User, file: "File[bytes]", role: str, *, people_agreed: bool = False) -> Upload:
     """Keep a file in quarantine, open its case and wake the sieve. Nothing of it is decoded here.
 
-    The same file in the same role, while it is kept and not refused, is the same upload. Raises UploadRefused for a
+    `people_agreed`: the person says that whoever can be recognised in it agreed to be in pictures like this; kept with
+    the case, for good. The same file in the same role, said the same of, while it is kept and not refused, is the same
+    upload. Raises UploadRefused for a
     file that is empty or too large, TooManyUploads.
     """
     kind = "film" if Upload.Role(role) == Upload.Role.FILM else "picture"
@@ -42,7 +44,7 @@ def take(person: User, file: "File[bytes]", role: str) -> Upload:
     digest = sha256()
     for piece in file.chunks():
         digest.update(piece)
-    if (known := _same(person, digest.hexdigest(), role)) is not None:
+    if (known := _same(person, digest.hexdigest(), role, people_agreed)) is not None:
         return known
     _allow(person)
     upload = Upload(person=person, role=role, sha256=digest.hexdigest(), bytes=file.size)
@@ -50,7 +52,12 @@ def take(person: User, file: "File[bytes]", role: str) -> Upload:
     upload.raw_key = files.write_once(files.quarantine(), f"{upload.folder}/brought", file)
     try:
         with step("moderation.take"):
-            evidence = {"original_sha256": upload.sha256, "bytes": upload.bytes, "role": role}
+            evidence = {
+                "original_sha256": upload.sha256,
+                "bytes": upload.bytes,
+                "role": role,
+                "attested": people_agreed,
+            }
             upload.case = open_case(subject="upload", key=upload.pk, person=person, evidence=evidence)
             upload.save(force_insert=True)
     except BaseException:
@@ -79,9 +86,11 @@ def erase(upload: Upload) -> None:
         )
 
 
-def _same(person: User, digest: str, role: str) -> Upload | None:
+def _same(person: User, digest: str, role: str, people_agreed: bool) -> Upload | None:
     found = Upload.objects.of(person).filter(sha256=digest, role=role, erased_at__isnull=True).select_related("case")
     usable = found.exclude(case__state__in=[Case.State.REFUSED, Case.State.WITHDRAWN])
+    if people_agreed:
+        usable = usable.filter(case__evidence__attested=True)
     return usable.order_by("-created_at").first()
 
 

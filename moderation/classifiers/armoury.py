@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from moderation.lexicon import judge_prompt
 from moderation.policy import LEXICON, PolicySet
-from moderation.signals import Classifier, ItemFault, PictureClassifier, PromptClassifier, Signal, Unarmed
+from moderation.signals import Classifier, FaceFinder, ItemFault, PictureClassifier, PromptClassifier, Signal, Unarmed
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from moderation.classifiers.faces import Templates
 
 # A picture whose brightest and darkest value lie closer than this (of 255) shows nothing that could be judged.
 LEAST_SPREAD = 2
@@ -34,29 +36,40 @@ class Armoury:
         pictures: Sequence[PictureClassifier],
         policies: PolicySet,
         prompts: Sequence[PromptClassifier] = (),
+        face_finder: FaceFinder | None = None,
     ) -> None:
+        self.face_finder = face_finder
         self._pictures = tuple(pictures)
         self._prompts = tuple(prompts)
         self._policies = policies
 
     @classmethod
-    def load(cls, kind: str, *, weights: Path, policies: PolicySet) -> "Armoury":
+    def load(
+        cls, kind: str, *, weights: Path, policies: PolicySet, protected: "Templates | None" = None
+    ) -> "Armoury":  # fmt: skip
         """Load every classifier: `house` for the real ones, `fake` for those that read the fake engine's marks.
+
+        `protected` gives the faces that are registered when it is asked; without it nobody is.
 
         Raises Unarmed, naming each that could not be loaded and why; ValueError for an unknown kind.
         """
         pictures: list[PictureClassifier]
         prompts: list[PromptClassifier]
+        finder = None
         if kind == "fake":
             from moderation.classifiers.fake import FakePictureClassifier, FakePromptClassifier
 
             pictures, prompts = [FakePictureClassifier(policies)], [FakePromptClassifier(policies)]
         elif kind == "house":
+            from moderation.classifiers.faces import Faces
             from moderation.classifiers.house_clip import HouseClip
             from moderation.classifiers.meaning import Meaning
             from moderation.classifiers.nsfw import OpenNsfw
+            from moderation.classifiers.persons import Persons
 
-            pictures, prompts = [HouseClip(weights / "house-clip", policies), OpenNsfw()], [Meaning(policies)]
+            faces = Faces(weights / "face-descriptor", protected)
+            pictures = [HouseClip(weights / "house-clip", policies), OpenNsfw(), faces]
+            prompts, finder = [Meaning(policies), Persons()], faces
         else:
             raise ValueError(f"There are no classifiers {kind!r}; there are house and fake.")
         missing = {}
@@ -68,7 +81,7 @@ class Armoury:
                 missing[classifier.name] = f"{type(error).__name__}: {error}"
         if missing:
             raise Unarmed(missing)
-        return cls(pictures, policies, prompts)
+        return cls(pictures, policies, prompts, finder)
 
     def __str__(self) -> str:
         every: list[Classifier] = [*self._pictures, *self._prompts]

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from moderation.policy import LEXICON, PolicySet
+from moderation.policy import LEXICON, UPLOAD, PolicySet
 from moderation.signals import ItemFault, Signal
 
 if TYPE_CHECKING:
@@ -25,11 +25,10 @@ SEEN = ("review", "block", "severe")
 
 def _quiet(policies: PolicySet, subject: str) -> list[Signal]:
     """0 for whatever the policies ask of real models about such a subject."""
-    asked = {(one.signal, one.model, one.version) for _, one in policies.thresholds(subject)}
     return [
         Signal(signal, 0.0, model, version or "fake")
-        for signal, model, version in sorted(asked)
-        if model not in (LEXICON, "fake")
+        for signal, model, version in sorted(policies.asked(subject))
+        if model not in (LEXICON, UPLOAD, "fake")
     ]
 
 
@@ -40,7 +39,7 @@ class FakePictureClassifier:
     version = "1"
 
     def __init__(self, policies: PolicySet) -> None:
-        self._quiet = _quiet(policies, "medium")
+        self._quiet = list(dict.fromkeys(_quiet(policies, "medium") + _quiet(policies, "upload")))
 
     def load(self) -> None:
         """There is nothing to load."""

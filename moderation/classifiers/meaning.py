@@ -109,7 +109,8 @@ class Meaning:
 
     def said(self) -> str:
         """A sum over all that the lines are fitted on: weights, exemplars, what is excused, glossary."""
-        excused = [policy.words.harmless for policy in self._policies if policy.words is not None]
+        acting = [policy for policy in self._policies if not policy.is_context]
+        excused = [policy.words.harmless for policy in acting if policy.words is not None]
         said = [WEIGHTS_SHA256, self.rows(), excused, hashlib.sha256(GLOSSARY.read_bytes()).hexdigest()]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 

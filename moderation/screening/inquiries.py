@@ -17,6 +17,7 @@ from moderation.formats import limits
 from moderation.formats.decoding import BadUpload, decode, trace
 from moderation.models import Case, Inquiry
 from moderation.rules import policies
+from moderation.screening import uploads
 from moderation.screening.marks import keys
 from moderation.screening.originals import Unreadable
 from moderation.screening.pictures import look_at
@@ -73,7 +74,8 @@ def _judged(one: dict[str, str], armoury: Armoury) -> dict[str, Any]:
         (signals,) = armoury.screen_prompts([(one["text"], "")])
     else:
         subject = Case.Subject.UPLOAD
-        signals = _seen(files.read(files.quarantine(), one["file"]), armoury)
+        # What is asked is what is seen in it: consent is nothing that this can be asked about.
+        signals = [*_seen(files.read(files.quarantine(), one["file"]), armoury), *uploads.brought(attested=True)]
     verdict = judge(policies(), subject, signals, armoury.required(subject))
     return answers.told(verdict, signals, "text" if "text" in one else "image")
 

@@ -13,8 +13,14 @@ from journal.transactions import step
 from moderation.actions.uploads import forget_raw
 from moderation.formats.decoding import BadUpload, Decoded, decode
 from moderation.models import Case, Upload
+from moderation.policy import UPLOAD
 from moderation.screening.originals import Unfit, Unreadable
-from moderation.signals import MachineryFault
+from moderation.signals import MachineryFault, Signal
+
+
+def brought(*, attested: bool) -> list[Signal]:
+    """What is known of how an upload was brought: whether nobody said that the people in it agreed."""
+    return [Signal("unattested", 0.0 if attested else 1.0, UPLOAD, "1")]
 
 
 def decoded(case: Case) -> Upload:

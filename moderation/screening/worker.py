@@ -23,6 +23,7 @@ from moderation.models import Case, Decision, Screening
 from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
 from moderation.rules import in_words, policies
+from moderation.screening import uploads
 from moderation.screening.leases import Batch, beating, claim, note_fault, put_back
 from moderation.screening.marks import signer
 from moderation.screening.originals import Original, Unfit, Unreadable
@@ -158,6 +159,8 @@ class _Sieve:
     def decide(self, case: Case, subject: Subject, signals: Sequence[Signal]) -> bool:
         """Let the policies speak, and move the case. False if it went back to wait, or is no longer ours."""
         house = policies()
+        if case.subject == Case.Subject.UPLOAD:
+            signals = [*signals, *uploads.brought(attested=bool(case.evidence.get("attested")))]
         verdict = judge(
             house,
             case.subject,

@@ -157,6 +157,33 @@ def test_what_is_brought_first_is_drawn_from_later_and_erased(http: httpx.Client
     assert http.post("/v1/uploads", files={"file": b"x"}, data={"role": "ghost"}).json()["error"]["param"] == "role"
 
 
+def test_who_brings_a_picture_may_answer_for_the_people_in_it(http: httpx.Client) -> None:
+    """It is kept with the case for good, and the same file without that word is not the same."""
+    picture = files.saved(files.drawing(), "PNG")
+
+    def bring(**data: str) -> dict[str, Any]:
+        answer = http.post("/v1/uploads", files={"file": picture}, data={"role": "picture"} | data)
+        assert answer.status_code == 201, answer.text
+        return answer.json()  # type: ignore[no-any-return]
+
+    def attested(upload: dict[str, Any]) -> object:
+        return Upload.objects.get(pk=upload["id"]).case.evidence["attested"]
+
+    silent = bring()
+    agreed = bring(people_agreed="true")
+    assert (attested(silent), attested(agreed)) == (False, True)
+    assert agreed["id"] != silent["id"]
+    assert bring(people_agreed="yes")["id"] == agreed["id"]
+    odd = http.post("/v1/uploads", files={"file": picture}, data={"role": "picture", "people_agreed": "perhaps"})
+    assert (odd.status_code, odd.json()["error"]["param"]) == (400, "people_agreed")
+    edit = {"prompt": "a red apple", "people_agreed": "1"}
+    assert http.post("/v1/images/edits", files={"image": picture}, data=edit).status_code == 200
+    assert Upload.objects.filter(case__evidence__attested=True).count() == 1
+    assert (
+        http.post("/v1/images/edits", files={"image": picture}, data=edit | {"people_agreed": "x"}).status_code == 400
+    )
+
+
 def test_an_address_shows_the_picture_and_ends(client: openai.OpenAI) -> None:
     answer = client.images.generate(prompt="a red apple on blue", response_format="url")
     assert answer.data is not None

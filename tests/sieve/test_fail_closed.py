@@ -20,7 +20,7 @@ from moderation.signals import ItemFault, Signal
 from moderation.verdict import judge
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "training" / "weights"
-CLASSIFIERS = ("house-clip", "opennsfw", "meaning")
+CLASSIFIERS = ("house-clip", "opennsfw", "faces", "meaning", "names")
 Answers = list[list[Signal]]
 
 
@@ -99,5 +99,5 @@ def test_one_that_fails_clears_nothing(armed: Armoury, house: PolicySet, name: s
         return [Spoilt(one, WAYS[way]) if one.name == name else one for one in sound]
 
     failing = Armoury(spoilt(armed._pictures), house, spoilt(armed._prompts))
-    subject = "prompt" if name == "meaning" else "medium"
+    subject = "prompt" if name in {"meaning", "names"} else "medium"
     assert f"{subject} clear" not in outcomes(failing, house)

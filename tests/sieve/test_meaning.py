@@ -12,6 +12,7 @@ from moderation.classifiers import meaning
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.house_clip import WeightsRefused
 from moderation.classifiers.meaning import PIECE, Meaning
+from moderation.classifiers.persons import Persons
 from moderation.dictionaries import apart, mended
 from moderation.gloss import in_english
 from moderation.lexicon import REVIEW
@@ -29,8 +30,16 @@ def eyes() -> Meaning:
 
 
 @pytest.fixture(scope="module")
-def armoury(eyes: Meaning) -> Armoury:
-    return Armoury([], eyes._policies, [eyes])
+def persons() -> Persons:
+    """What else the house's policies ask of a prompt."""
+    found = Persons()
+    found.load()
+    return found
+
+
+@pytest.fixture(scope="module")
+def armoury(eyes: Meaning, persons: Persons) -> Armoury:
+    return Armoury([], eyes._policies, [eyes, persons])
 
 
 def verdict(armoury: Armoury, house: PolicySet, prompt: str) -> tuple[str, set[str]]:
@@ -221,9 +230,9 @@ class Broken:
 
 
 @pytest.mark.parametrize("how", ["silent", "partial", "nan", "infinite", "out of range", "other version"])
-def test_a_meaning_that_fails_never_clears(house: PolicySet, how: str) -> None:
-    assert verdict(Armoury([], house, [Broken(house, "")]), house, "a red apple")[0] == "clear"
-    assert verdict(Armoury([], house, [Broken(house, how)]), house, "a red apple")[0] != "clear"
+def test_a_meaning_that_fails_never_clears(house: PolicySet, persons: Persons, how: str) -> None:
+    assert verdict(Armoury([], house, [Broken(house, ""), persons]), house, "a red apple")[0] == "clear"
+    assert verdict(Armoury([], house, [Broken(house, how), persons]), house, "a red apple")[0] != "clear"
 
 
 def test_too_few_answers_are_an_error(house: PolicySet, monkeypatch: pytest.MonkeyPatch) -> None:

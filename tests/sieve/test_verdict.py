@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from moderation.policy import Policy, PolicySet, Threshold
+from moderation.policy import Combination, Condition, Policy, PolicySet, Threshold
 from moderation.signals import Signal
 from moderation.verdict import Verdict, judge
 
@@ -242,8 +242,83 @@ def test_nothing_heard_is_never_clear_in_this_house(house: PolicySet, subject: s
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_each_answer_of_the_house_is_needed(house: PolicySet, subject: str) -> None:
-    asked = [one for _, one in house.thresholds(subject)]
-    whole = [Signal(one.signal, 0.0, one.model, one.version or "1") for one in asked]
-    assert judge(house, subject, whole, {one.model for one in asked}).outcome == "clear"
+    asked = sorted(house.asked(subject))
+    whole = [Signal(signal, 0.0, model, version or "1") for signal, model, version in asked]
+    assert judge(house, subject, whole, {model for _, model, _ in asked}).outcome == "clear"
     for place in range(len(whole)):
         assert judge(house, subject, whole[:place] + whole[place + 1 :], set()).outcome == "review"
+
+
+def combined(action: str = "block", *, at_least: float = 0.5) -> PolicySet:
+    """A house whose one policy acts where a name and nudity come together."""
+    conditions = (Condition("named", "names", "v1", at_least), Condition("nudity", "nsfw", "", 0.3))
+    policy = replace(
+        HOUSE.policies[0],
+        code="deepfake",
+        thresholds=(),
+        words=None,
+        concept=None,
+        combinations=(Combination(("prompt", "medium"), action, conditions),),  # type: ignore[arg-type]
+    )
+    return PolicySet((policy,), "1")
+
+
+def named(score: float, version: str = "v1") -> Signal:
+    return Signal("named", score, "names", version, field="prompt", words=("Ann Smith",))
+
+
+def nude(score: float) -> Signal:
+    return Signal("nudity", score, "nsfw", "1")
+
+
+@pytest.mark.parametrize("action", ["review", "block"])
+def test_a_combination_acts_where_all_of_it_is_there(action: str) -> None:
+    verdict = judge(combined(action), "prompt", [named(1.0), nude(0.4)], set())
+    assert verdict.outcome == action
+    (trigger,) = verdict.triggers
+    assert (trigger.policy_code, trigger.words, trigger.field) == ("deepfake", ("Ann Smith",), "prompt")
+    assert "named of names with nudity of nsfw" in trigger.signal
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.49, 1.0), (1.0, 0.29), (0.0, 0.0)])
+def test_a_combination_is_quiet_where_one_of_it_is_low(one: float, other: float) -> None:
+    assert judge(combined(), "prompt", [named(one), nude(other)], set()).outcome == "clear"
+
+
+def test_the_highest_of_each_signal_counts() -> None:
+    signals = [named(0.0), named(0.9), nude(0.1), nude(0.3)]
+    assert judge(combined(), "prompt", signals, set()).outcome == "block"
+    assert judge(combined(), "prompt", signals[::-1], set()).outcome == "block"
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        [named(1.0)],
+        [nude(1.0)],
+        [named(1.0, "v2"), nude(1.0)],
+        [named(math.nan), nude(1.0)],
+        [named(0.0), nude(math.inf)],
+        [named(0.0, "v2"), nude(0.0)],
+        [],
+    ],
+)
+def test_a_combination_that_cannot_be_told_is_never_clear(signals: list[Signal]) -> None:
+    verdict = judge(combined(), "prompt", signals, set())
+    assert verdict.outcome == "review"
+    assert verdict.is_unscreened
+
+
+def test_a_combination_speaks_of_its_subjects_only() -> None:
+    assert judge(combined(), "upload", [], set()).outcome == "clear"
+    assert combined().asked("upload") == set()
+    assert combined().asked("prompt") == {("named", "names", "v1"), ("nudity", "nsfw", "")}
+
+
+def test_a_policy_in_context_never_acts_by_itself() -> None:
+    quiet = PolicySet(tuple(replace(one, is_context=True) for one in HOUSE), "2")
+    loud = [Signal(one.signal, 1.0, one.model, one.version) for one in HOUSE.policies[0].thresholds]
+    assert judge(HOUSE, "medium", loud, set()).outcome == "block"
+    assert judge(HOUSE, "medium", [], set()).outcome == "review"
+    assert judge(quiet, "medium", loud, set()).outcome == "clear"
+    assert judge(quiet, "medium", [], set()).outcome == "clear"
