@@ -17,7 +17,7 @@ QUEUE = "screen"
 
 def load_armoury() -> Armoury:
     """Load every classifier that the policies require. Raises Unarmed, naming what is missing."""
-    return Armoury.load(settings.CLASSIFIERS, weights=settings.WEIGHTS, policies=policies())
+    return Armoury.load(settings.CLASSIFIERS, weights=settings.WEIGHTS, policies=policies(), clips=settings.CLIPS)
 
 
 @lru_cache

@@ -14,6 +14,7 @@ SUBJECTS = ("prompt", "upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
 MEANING = "meaning"
+HOUSE_CLIP = "house-clip"
 # What is known of how a file was brought, beside what is seen in it.
 UPLOAD = "upload"
 # In context it never acts by itself: its scores are for the combinations of others.
@@ -73,7 +74,7 @@ class Combination:
 
 @dataclass(frozen=True)
 class Concept:
-    """What a zero-shot classifier compares a picture with, and how the margin becomes a score.
+    """What a zero-shot classifier, the CLIP called `model`, compares a picture with; how the margin becomes a score.
 
     margin = best similarity to an exemplar - best similarity to a look-alike, each a cosine in -1..1;
     score = sigmoid((margin - bias) / temperature). Fitted on one model, see docs/house-models.md.
@@ -83,6 +84,7 @@ class Concept:
     lookalikes: tuple[str, ...]
     bias: float
     temperature: float
+    model: str = HOUSE_CLIP
 
 
 @dataclass(frozen=True)
@@ -252,8 +254,8 @@ class _Reader:
         self.end(top, "")
         if policy.acknowledge and policy.severity > SEVERITIES["low"]:
             raise PolicyError(self.file, "acknowledge", "is for policies of low severity only.")
-        if concept and not any(threshold.model == "house-clip" for threshold in policy.thresholds):
-            raise PolicyError(self.file, "concept", "has no threshold for the model house-clip.")
+        if concept and not any(threshold.model == concept.model for threshold in policy.thresholds):
+            raise PolicyError(self.file, "concept", f"has no threshold for the model {concept.model}.")
         if meaning and not any(threshold.model == MEANING for threshold in policy.thresholds):
             raise PolicyError(self.file, "meaning", f"has no threshold for the model {MEANING}.")
         if not policy.thresholds and not policy.combinations:
@@ -324,6 +326,7 @@ class _Reader:
             lookalikes=self.list_of_text(self.take(table, "lookalikes", "concept."), "concept.lookalikes"),
             bias=self.number(table, "bias", "concept.", -2, 2),
             temperature=self.number(table, "temperature", "concept.", 1e-4, 10),
+            model=self.text(table, "model", "concept.") if "model" in table else HOUSE_CLIP,
         )
         self.end(table, "concept.")
         return concept

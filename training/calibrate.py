@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from moderation.classifiers.house_clip import HouseClip, weights_version
-from moderation.policy import Policy, PolicySet, Threshold
+from moderation.classifiers.clip import Clip, weights_version
+from moderation.policy import HOUSE_CLIP, Policy, PolicySet, Threshold
 from training.colours import Pixels
 from training.models import clip
 from training.shares import share
@@ -132,7 +132,7 @@ def margins_of(house: PolicySet) -> Callable[[Sequence[Pixels]], dict[str, NDArr
         )
         return dataclasses.replace(policy, concept=concept)
 
-    eyes = HouseClip(WEIGHTS / "house-clip", PolicySet(tuple(plain(one) for one in house), house.version))
+    eyes = Clip(WEIGHTS / "house-clip", PolicySet(tuple(plain(one) for one in house), house.version))
     eyes.load()
 
     def read(pictures: Sequence[Pixels]) -> dict[str, NDArray[np.float64]]:
@@ -197,7 +197,7 @@ def fit(policy: str, threshold: Threshold, kinds: Sequence[Seen]) -> Fit:
 
 
 def clip_threshold(policy: Policy) -> Threshold:
-    return next(one for one in policy.thresholds if one.model == HouseClip.name)
+    return next(one for one in policy.thresholds if one.model == HOUSE_CLIP)
 
 
 def table(house: PolicySet, fits: dict[str, Fit], kinds: Sequence[Seen]) -> list[str]:

@@ -98,6 +98,8 @@ class Run:
 
     def save(self) -> None:
         """Write the state beside the old one, then rename: a kill leaves the old one or the new one."""
+        assert all(self.own[name].data_ptr() == one.data_ptr() for name, one in self.model.named_parameters()
+                   if one.requires_grad), "the model's weights were moved, and others would be kept"  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         torch.save(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moderation.lexicon import judge_prompt
-from moderation.policy import LEXICON, PolicySet
+from moderation.policy import HOUSE_CLIP, LEXICON, PolicySet
 from moderation.signals import Classifier, FaceFinder, ItemFault, PictureClassifier, PromptClassifier, Signal, Unarmed
 
 if TYPE_CHECKING:
@@ -45,11 +45,18 @@ class Armoury:
 
     @classmethod
     def load(
-        cls, kind: str, *, weights: Path, policies: PolicySet, protected: "Templates | None" = None
-    ) -> "Armoury":  # fmt: skip
+        cls,
+        kind: str,
+        *,
+        weights: Path,
+        policies: PolicySet,
+        clips: Sequence[Path] = (),
+        protected: "Templates | None" = None,
+    ) -> "Armoury":
         """Load every classifier: `house` for the real ones, `fake` for those that read the fake engine's marks.
 
-        `protected` gives the faces that are registered when it is asked; without it nobody is.
+        `clips` are folders of other CLIPs, beside the house's own, with their heads; `protected` gives the faces that
+        are registered when it is asked; without it nobody is.
 
         Raises Unarmed, naming each that could not be loaded and why; ValueError for an unknown kind.
         """
@@ -61,14 +68,15 @@ class Armoury:
 
             pictures, prompts = [FakePictureClassifier(policies)], [FakePromptClassifier(policies)]
         elif kind == "house":
+            from moderation.classifiers.clip import Clip
             from moderation.classifiers.faces import Faces
-            from moderation.classifiers.house_clip import HouseClip
             from moderation.classifiers.meaning import Meaning
             from moderation.classifiers.nsfw import OpenNsfw
             from moderation.classifiers.persons import Persons
 
             faces = Faces(weights / "face-descriptor", protected)
-            pictures = [HouseClip(weights / "house-clip", policies), OpenNsfw(), faces]
+            more = [Clip(folder, policies) for folder in clips]
+            pictures = [Clip(weights / HOUSE_CLIP, policies), *more, OpenNsfw(), faces]
             prompts, finder = [Meaning(policies), Persons()], faces
         else:
             raise ValueError(f"There are no classifiers {kind!r}; there are house and fake.")

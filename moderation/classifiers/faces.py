@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moderation.classifiers.house_clip import checked_sums
+from moderation.classifiers.clip import checked_sums
 from moderation.signals import Face, Signal
 
 if TYPE_CHECKING:

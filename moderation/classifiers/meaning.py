@@ -20,7 +20,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from moderation.classifiers.house_clip import WeightsRefused
+from moderation.classifiers.clip import WeightsRefused
 from moderation.dictionaries import apart, mended
 from moderation.gloss import GLOSSARY, in_english
 from moderation.lexicon import without_harmless

@@ -228,6 +228,8 @@ CATALOGUE = Path(env.text("VAGLIO_CATALOGUE", str(ROOT / "generation" / "catalog
 # The models that are sold, by their cards' names, the first one first. Empty: those that need no fetching.
 MODELS = env.words("VAGLIO_MODELS")
 WEIGHTS = Path(env.text("VAGLIO_WEIGHTS", str(ROOT / "training" / "weights")))
+# Folders of other CLIPs that screen beside the house's own, with their heads; their names are their models' names.
+CLIPS = [Path(folder) for folder in env.words("VAGLIO_CLIPS")]
 LEASE_SECONDS = env.seconds("LEASE_SECONDS", 30, least=0.2)
 # Without a step for so long, a draw is taken for hung; so are classifiers that do not answer. Loading a model counts
 # as one step.

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from moderation.classifiers.armoury import Armoury
+from moderation.classifiers.clip import Clip, WeightsRefused, checked_sums
 from moderation.classifiers.fake import MARKS, FakePictureClassifier
-from moderation.classifiers.house_clip import HouseClip, WeightsRefused, checked_sums
 from moderation.policy import LEXICON, PolicySet
 from moderation.signals import ItemFault, Signal, Unarmed
 from moderation.verdict import judge
@@ -92,7 +92,7 @@ def test_spoiled_weights_are_refused_before_anything_reads_them(
     weights: Path, house: PolicySet, spoil: Callable[[Path], object], told: str
 ) -> None:
     spoil(weights)
-    classifier = HouseClip(weights, house)
+    classifier = Clip(weights, house)
     with pytest.raises(WeightsRefused, match=told.replace(".", r"\.")):
         classifier.load()
     assert classifier.version == ""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from moderation.classifiers.clip import WeightsRefused
 from moderation.classifiers.faces import FINDER_SHA256, HALF, Faces, aligned, likeness
-from moderation.classifiers.house_clip import WeightsRefused
 from moderation.signals import Signal
 
 ROOT = Path(__file__).resolve().parents[2]

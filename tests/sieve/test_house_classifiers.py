@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from moderation.classifiers.armoury import Armoury
-from moderation.classifiers.house_clip import weights_version
+from moderation.classifiers.clip import weights_version
 from moderation.policy import PolicySet
 from moderation.signals import ItemFault, Signal
 from moderation.verdict import judge

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from moderation.classifiers import meaning
 from moderation.classifiers.armoury import Armoury
-from moderation.classifiers.house_clip import WeightsRefused
+from moderation.classifiers.clip import WeightsRefused
 from moderation.classifiers.meaning import PIECE, Meaning
 from moderation.classifiers.persons import Persons
 from moderation.dictionaries import apart, mended

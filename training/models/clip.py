@@ -28,7 +28,7 @@ from training.world.scenes import Drawn, Scene, World
 SIDE = 96
 BATCH, GPU_BATCH = 96, 384
 # On a CPU it first sees single things, and for longer only pictures of two thirds of the side: half of a step.
-SINGLES_FIRST, SMALL_FIRST, SMALL = 600, 3_000, 64
+SINGLES_FIRST, SMALL_FIRST, SMALL = 500, 2_000, 64
 # One in so many is shown in colours that say nothing, and asked for the names of its things only. Without them a thing
 # is known by the colours that it was seen in: 42 % named right of those, 20 % in a colour that was held out.
 RECOLOURED = 5
@@ -82,6 +82,8 @@ class Trained(nn.Module):
         super().__init__()
         self.clip = build()
         sight.lend(self.clip.visual.trunk)
+        # Now, and not later: whoever keeps the weights holds these very tensors.
+        self.clip.visual.to(memory_format=torch.channels_last)
         self.doubt = nn.Parameter(torch.tensor(-5.0))
 
     def train(self, mode: bool = True) -> Trained:
@@ -282,7 +284,7 @@ def train(
     world: World, *, minutes: float, steps: int | None = None, folder: Path | None = None, size: int | None = None
 ) -> Run:
     run = Run("clip", Trained(), rate=1e-3, decay=0.05, average=0.99, folder=folder)
-    eyes = compiled(run.model.clip.visual) if on_gpu() else run.model.clip.visual.to(memory_format=torch.channels_last)
+    eyes = compiled(run.model.clip.visual) if on_gpu() else run.model.clip.visual
     names = tokens([article(word) for word in world.words]).to(device())
     number = size or sized(cpu=BATCH, gpu=GPU_BATCH)
 

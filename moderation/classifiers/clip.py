@@ -1,4 +1,4 @@
-"""Zero-shot policies on the house CLIP: is the picture nearer to what a policy looks for, or to what looks like it?"""
+"""Zero-shot policies on a CLIP: is the picture nearer to what a policy looks for, or to what looks like it?"""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moderation.classifiers.heads import Head, read_all
 from moderation.policy import Concept, PolicySet
 from moderation.signals import Signal
 
@@ -46,20 +47,22 @@ def weights_version(folder: Path) -> str:
     return hashlib.sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
 
 
-class HouseClip:
-    """A small CLIP in open_clip's format, trained on drawings. One pass for each picture, shared by all policies.
+class Clip:
+    """Any CLIP in open_clip's format. One pass for each picture, shared by all policies and heads.
 
-    A score is sigmoid((margin - bias) / temperature) with the policy's own bias and temperature.
+    Its name is its folder's. A score of a policy is sigmoid((margin - bias) / temperature) with the policy's own bias
+    and temperature, which belong to one CLIP. The scores of the heads beside it are of each head's own version.
     """
 
-    name = "house-clip"
-
     def __init__(self, folder: Path, policies: PolicySet) -> None:
-        self.version = ""
+        self.version, self.name = "", folder.name
         self._folder = folder
         self._concepts: list[tuple[str, Concept]] = [
-            (policy.code, policy.concept) for policy in policies if policy.concept is not None
+            (policy.code, policy.concept)
+            for policy in policies
+            if policy.concept is not None and policy.concept.model == self.name
         ]
+        self._more: list[Head] = []
         self._model: Any = None
         self._transform: Any = None
         self._heads: list[tuple[str, Concept, Any, Any]] = []
@@ -80,21 +83,30 @@ class HouseClip:
                 towards = self._model.encode_text(read(list(concept.exemplars)), normalize=True).float()
                 away = self._model.encode_text(read(list(concept.lookalikes)), normalize=True).float()
                 self._heads.append((code, concept, towards, away))
-        self.version = weights_version(self._folder)
+        version = weights_version(self._folder)
+        self._more = read_all(self._folder, clip=version)
+        if not self._heads and not self._more:
+            raise WeightsRefused(f"no policy and no head uses {self.name}: it would see everything and say nothing")
+        self.version = version
 
     def screen(self, pictures: Sequence["Image.Image"]) -> list[list[Signal]]:
         import torch
 
         with torch.inference_mode():
             batch = torch.stack([self._transform(picture.convert("RGB")) for picture in pictures])
-            seen = self._model.encode_image(batch, normalize=True).float()
+            raw = self._model.encode_image(batch).float()
+            seen = torch.nn.functional.normalize(raw, dim=-1)
             scores = {
                 code: torch.sigmoid(
                     ((seen @ towards.T).amax(1) - (seen @ away.T).amax(1) - concept.bias) / concept.temperature
                 )
                 for code, concept, towards, away in self._heads
             }
+            told = [(head, head.scores(raw)) for head in self._more]
         return [
-            [Signal(code, float(score[index]), self.name, self.version) for code, score in scores.items()]
+            [
+                *(Signal(code, float(score[index]), self.name, self.version) for code, score in scores.items()),
+                *(Signal(head.signal, score[index], self.name, head.version) for head, score in told),
+            ]
             for index in range(len(pictures))
         ]
