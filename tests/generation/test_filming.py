@@ -19,7 +19,7 @@ from generation.models import Job, Medium
 from generation.serving import released_file
 from journal import files
 from moderation.models import Case, Screening
-from moderation.screening.films import EVEN, chosen, read_film
+from moderation.screening.films import EVEN, NOTHING_NEW, SIDE, chosen, read_film
 from moderation.screening.originals import Unreadable
 from moderation.screening.worker import worst
 from moderation.signals import ItemFault, Signal
@@ -222,12 +222,30 @@ def test_a_film_as_an_answer_of_the_api_has_its_type(people: People) -> None:
     assert (found.content_type, found.sha256) == ("video/mp4", case.derivative_sha256)
 
 
-def frames(number: int, *, cut: int | None = None) -> list[np.ndarray]:
-    """Small grey frames that change slowly, and all at once at the cut."""
-    return [
-        np.full((48, 48), 60 + number // 4 + (120 if cut is not None and number >= cut else 0), np.int16)
-        for number in range(number)
-    ]
+def frames(number: int, *, cut: int | None = None, is_still: bool = False) -> list[np.ndarray]:
+    """Small frames in which a bar travels, unless it is still, and in which all changes at once at the cut."""
+    found = []
+    for place in range(number):
+        frame = np.full((SIDE, SIDE, 3), 60 + (120 if cut is not None and place >= cut else 0), np.int16)
+        bar = 0 if is_still else place % SIDE
+        frame[:, bar : bar + 2] += 40
+        found.append(frame)
+    return found
+
+
+def test_frames_that_show_nothing_new_are_looked_at_once() -> None:
+    """What is still costs two frames; whatever appears, however small and in whichever colour, is looked at."""
+    assert chosen(frames(100, is_still=True)) == {0, 99}
+    assert chosen(frames(16, is_still=True)) == {0, 15}
+    for colour in range(3):
+        film = frames(16, is_still=True)
+        film[7][20, 20, colour] += NOTHING_NEW
+        assert chosen(film) == {0, 7, 8, 15}
+    slow = frames(16, is_still=True)
+    for place, frame in enumerate(slow):
+        frame += place * 3
+    # Compared with the last that was looked at, and not with the one before: slow changes add up.
+    assert chosen(slow) == {0, 6, 12, 15}
 
 
 def test_the_frames_after_a_cut_are_looked_at() -> None:
