@@ -16,7 +16,7 @@ EVEN, MOST_CUTS = 16, 8
 # A cut: the mean brightness of a pixel changes by so much (of 255), and by so many times what it does in the median.
 LEAST_CHANGE, TIMES_MEDIAN = 20, 4
 # One of those at even distances shows nothing new, and is left out, while no place of it has moved so far (of 255, in
-# any colour) from the last that is looked at. Places are a 48th of each side: what is smaller, hardly any classifier sees.
+# any colour) from the last that is looked at. Places are a 48th of each side: classifiers see hardly anything smaller.
 SIDE, NOTHING_NEW = 48, 16
 RULE = f"first, last, {EVEN} evenly where something is new, {MOST_CUTS} cuts"
 
