@@ -38,14 +38,16 @@ class Arming(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: object) -> None:
         """Exits with 1 when a classifier is missing or a policy is written wrongly: nothing is cleared by accident."""
         # Drawing workers look this module up too, and have none of the packages for it.
-        from moderation import derivative
+        from moderation import derivative, registry
         from moderation.provenance.authority import KeysUnusable
         from moderation.screening.marks import signer
+        from moderation.sealing import SealingKeysUnusable
 
         try:
             armed = armoury()
             signer()
-        except (Unarmed, PolicyError, KeysUnusable) as error:
+            registry.ring()
+        except (Unarmed, PolicyError, KeysUnusable, SealingKeysUnusable) as error:
             print(f"The screening worker does not start: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from error
         derivative.warm_up()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from moderation.names import named
+from moderation import names
 from moderation.policy import LEXICON, PolicySet, Words
 from moderation.reading import readings, tokens
 from moderation.signals import Signal
@@ -70,8 +70,10 @@ def find(words: Sequence[str], listed: Words, *, nearly: bool = True) -> list[Ma
     if listed.names:
         outright = listed.names == "persons"
         found += [
-            Match(entry.name, BLOCK if outright or entry.outright else SOFT)
-            for entry in named(words, listed.names, nearly=nearly)
+            Match(
+                one.written if one.entry.private else one.entry.name, BLOCK if outright or one.entry.outright else SOFT
+            )
+            for one in names.spotted(words, listed.names, nearly=nearly)
         ]
     return found
 
@@ -93,8 +95,10 @@ def judge_prompt(prompt: str, negative_prompt: str, policies: PolicySet) -> list
     """One signal for each policy that has words and each field: 0 nothing, 0.6 review, 0.95 a soft block, 1 block.
 
     A negative prompt says what must not be drawn, so only a block in it counts: nobody needs to write it there.
+    The version of a signal says what the registry of names was besides, where it was asked.
     """
     signals = []
+    registered = f"+{names.current().version}" if names.current().version else ""
     for field, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         read = readings(text)
         for policy in policies:
@@ -107,5 +111,6 @@ def judge_prompt(prompt: str, negative_prompt: str, policies: PolicySet) -> list
             if field == "negative_prompt" and score < BLOCK:
                 score, found = NOTHING, []
             terms = tuple(dict.fromkeys(match.term for match in found if match.score == score))
-            signals.append(Signal(policy.code, score, LEXICON, policies.version, field=field, words=terms))
+            version = policies.version + (registered if policy.words.names else "")
+            signals.append(Signal(policy.code, score, LEXICON, version, field=field, words=terms))
     return signals

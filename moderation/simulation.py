@@ -11,6 +11,7 @@ from datetime import datetime
 
 from django.db.models import OuterRef, Subquery
 
+from moderation import registry
 from moderation.lexicon import judge_prompt
 from moderation.models import Case, Decision, Screening
 from moderation.models import Signal as SignalRow
@@ -61,7 +62,8 @@ class Report:
 
 
 def simulate(now: PolicySet, then: PolicySet, *, since: datetime, until: datetime) -> Report:
-    """Judge the last screening of each case in that time by both sets."""
+    """Judge the last screening of each case in that time by both sets, and by the registry as it is now."""
+    registry.refresh()
     report = Report(days=max((until - since).total_seconds() / 86_400, 1e-9))
     for screening, signals in _screenings(since, until):
         case = screening.case

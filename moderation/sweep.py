@@ -11,7 +11,7 @@ from journal import files, outbox
 from journal.transactions import step
 from moderation.actions import CaseTaken, Ruling, hold, refuse
 from moderation.actions.uploads import erase, forget_raw
-from moderation.models import Case, Decision, Inquiry, Upload
+from moderation.models import Case, Decision, Inquiry, ReferencePicture, Upload
 from moderation.rules import policies
 from moderation.screening.leases import note_fault, put_back
 
@@ -52,7 +52,11 @@ def recover_lost_leases() -> int:
 
 def wake_if_waiting() -> bool:
     """Wake the screening process if anything waits: a wake-up may have been lost, or a pause is over."""
-    if not Case.objects.ready().exists() and not Inquiry.objects.filter(state=Inquiry.State.WAITING).exists():
+    if not (
+        Case.objects.ready().exists()
+        or Inquiry.objects.filter(state=Inquiry.State.WAITING).exists()
+        or ReferencePicture.objects.filter(state=ReferencePicture.State.WAITING).exists()
+    ):
         return False
     with step("sweep.wake_screen"):
         outbox.wake("screen")

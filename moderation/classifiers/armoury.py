@@ -38,6 +38,7 @@ class Armoury:
         prompts: Sequence[PromptClassifier] = (),
         face_finder: FaceFinder | None = None,
     ) -> None:
+        # None where the house has no model that describes faces.
         self.face_finder = face_finder
         self._pictures = tuple(pictures)
         self._prompts = tuple(prompts)
@@ -62,11 +63,12 @@ class Armoury:
         """
         pictures: list[PictureClassifier]
         prompts: list[PromptClassifier]
-        finder = None
+        finder: FaceFinder | None = None
         if kind == "fake":
-            from moderation.classifiers.fake import FakePictureClassifier, FakePromptClassifier
+            from moderation.classifiers.fake import FakeFaceFinder, FakePictureClassifier, FakePromptClassifier
 
             pictures, prompts = [FakePictureClassifier(policies)], [FakePromptClassifier(policies)]
+            finder = FakeFaceFinder()
         elif kind == "house":
             from moderation.classifiers.clip import Clip
             from moderation.classifiers.faces import Faces

@@ -1,11 +1,22 @@
-"""Cases with all that is said of them, and what people brought."""
+"""Cases with all that is said of them, what people brought, and who is protected."""
 
 from moderation.models.cases import CASE_ARROWS, Case, CaseQuerySet, Decision, Freeze, Look, Screening, Signal
 from moderation.models.inquiries import Inquiry, Metered
+from moderation.models.registry import (
+    Descriptor,
+    Ending,
+    Protected,
+    ProtectedQuerySet,
+    ReferencePicture,
+    RegistryLook,
+    RegistryState,
+    Template,
+)
 from moderation.models.samples import Sample, SecondLook
 from moderation.models.uploads import Upload, UploadQuerySet
 
 __all__ = [
-    "CASE_ARROWS", "Case", "CaseQuerySet", "Decision", "Freeze", "Inquiry", "Look", "Metered", "Sample", "Screening",
-    "SecondLook", "Signal", "Upload", "UploadQuerySet",
+    "CASE_ARROWS", "Case", "CaseQuerySet", "Decision", "Descriptor", "Ending", "Freeze", "Inquiry", "Look", "Metered",
+    "Protected", "ProtectedQuerySet", "ReferencePicture", "RegistryLook", "RegistryState", "Sample", "Screening",
+    "SecondLook", "Signal", "Template", "Upload", "UploadQuerySet",
 ]  # fmt: skip

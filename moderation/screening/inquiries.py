@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from journal import files
 from journal.transactions import step
-from moderation import answers, traces
+from moderation import answers, registry, traces
 from moderation.classifiers.armoury import Armoury
 from moderation.formats import limits
 from moderation.formats.decoding import BadUpload, decode, trace
@@ -68,7 +68,8 @@ def answer_one(armoury: Armoury) -> bool:
 
 
 def _judged(one: dict[str, str], armoury: Armoury) -> dict[str, Any]:
-    """What the policies say of one text or picture. Raises BadUpload."""
+    """What the policies say of one text or picture. Raises BadUpload, RegistryUnreadable."""
+    registry.refresh()
     if "text" in one:
         subject = Case.Subject.PROMPT
         (signals,) = armoury.screen_prompts([(one["text"], "")])

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from moderation import registry
 from moderation.lexicon import judge_prompt
 from moderation.models import Case
 from moderation.names import instead_of
@@ -34,8 +35,10 @@ def judge_prompt_now(
 ) -> PromptRefusal | None:
     """What the lexicon and the protected names refuse at once, but for soft blocks that were acknowledged.
 
-    None when the words alone refuse nothing: the rest is judged by the screening process, under a case.
+    None when the words alone refuse nothing: the rest is judged by the screening process, under a case. Raises
+    RegistryUnreadable when nobody can say who is protected.
     """
+    registry.refresh()
     house = policies()
     signals = judge_prompt(prompt, negative_prompt, house)
     verdict = judge(house, Case.Subject.PROMPT, signals, {LEXICON}, acknowledged=acknowledged)

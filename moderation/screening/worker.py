@@ -14,7 +14,7 @@ from django.db import OperationalError
 from journal import files
 from journal.failpoints import failpoint
 from journal.transactions import step
-from moderation import derivative, sweep
+from moderation import derivative, registry, sweep
 from moderation.actions import CannotRelease, CaseTaken, Ruling, clear, hold, refuse
 from moderation.actions.uploads import erase
 from moderation.classifiers.armoury import SAMPLE_PROMPT, Armoury, sample_picture
@@ -129,6 +129,7 @@ class _Sieve:
     def classify(self, subjects: Sequence[Subject]) -> list[list[Signal]]:
         """Every classifier over every subject."""
         failpoint("screen.before_gate")
+        registry.refresh()
         found = (
             self.armoury.screen_prompts(cast(Sequence[tuple[str, str]], subjects))
             if self.batch.subject == Case.Subject.PROMPT

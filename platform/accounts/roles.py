@@ -6,7 +6,7 @@ from accounts.models import User
 
 ROLES: dict[str, tuple[str, ...]] = {
     "moderator": ("moderation.review_case",),
-    "senior_moderator": ("moderation.review_case", "moderation.review_severe"),
+    "senior_moderator": ("moderation.review_case", "moderation.review_severe", "moderation.keep_registry"),
     "billing_admin": ("billing.view_console", "billing.act_in_console"),
     "operator": ("generation.operate",),
 }

@@ -271,6 +271,9 @@ UPLOAD_DAYS = env.integer("UPLOAD_DAYS", 30, least=1)
 C2PA_CHAIN = env.text("C2PA_CHAIN", "")
 C2PA_KEY = env.text("C2PA_KEY", "")
 C2PA_ANCHORS = env.text("C2PA_ANCHORS", "")
+# What is kept of protected persons' faces is sealed with the first of these keys; all of them open. Without them the
+# house makes its own in the data folder.
+REGISTRY_KEYS = env.text("REGISTRY_KEYS", "").replace(",", " ").split()
 # Of what the machine releases, such shares are looked at again by a person: of all of it, and of what nearly asked.
 AUDIT_SHARE = env.share("AUDIT_SHARE", 0.01)
 NEAR_MISS_SHARE = env.share("NEAR_MISS_SHARE", 0.1)

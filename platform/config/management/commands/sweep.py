@@ -16,6 +16,7 @@ from journal.heads import HeadFile
 from journal.idempotency import forget_old
 from journal.seal import seal_new_lines
 from moderation import sweep as moderation
+from moderation.actions import registry
 
 log = logging.getLogger("sweep")
 
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         moderation.wake_if_waiting,
         moderation.refuse_overdue,
         moderation.forget_raw_uploads,
+        registry.forget_references,
         generation.fail_unoffered,
         seal,
     )
@@ -46,6 +48,8 @@ class Command(BaseCommand):
         billing.report_stranded_holds,
         moderation.erase_uploads,
         moderation.forget_inquiries,
+        registry.forget_unnamed_references,
+        registry.erase_expired,
         forget_old,
         forget_dead,
     )
