@@ -22,12 +22,24 @@ from generation.turns import Affinity, claim
 from journal.seal import HeadFile, seal_new_lines
 from journal.transactions import step
 from moderation import sweep as moderation_sweep
-from moderation.actions import CannotRelease, CaseTaken, claim_next, decide, inquiries, lift, look_again, withdraw
+from moderation.actions import (
+    CannotRelease,
+    CaseTaken,
+    claim_next,
+    decide,
+    inquiries,
+    lift,
+    look_again,
+    registry,
+    withdraw,
+)
 from moderation.actions.samples import waiting
-from moderation.models import Case, Freeze, Inquiry, SecondLook, Upload
+from moderation.models import Case, Descriptor, Freeze, Inquiry, ReferencePicture, SecondLook, Upload
 from moderation.screening import leases
 from moderation.screening.inquiries import answer_one
+from moderation.screening.references import describe_one
 from tests import path
+from tests.moderation.registered import portrait
 from tests.uploads.files import drawing, saved
 
 ORDERS = {
@@ -206,6 +218,23 @@ def judged() -> None:
     assert asked.state == "answered"
 
 
+def protected() -> None:
+    """Sofia protects Maria, brings a picture of her and one of nobody, and ends the entry."""
+    facts = registry.Facts(kind="person", name="Maria Rossi", basis="own", document="her letter")
+    entry = registry.add(facts, keeper=person("sofia"))
+    for data in (portrait((10, 20)), saved(drawing())):
+        registry.bring(entry, ContentFile(data), keeper=person("sofia"))
+    ReferencePicture.objects.filter(state="waiting").update(lease_until=timezone.now() - timedelta(seconds=1))
+    while describe_one(path.armoury()):
+        pass
+    registry.erase_expired()
+    registry.end(entry, keeper=person("sofia"), why="opt_out", note="she wants it no longer")
+    registry.forget_references()
+    assert not ReferencePicture.objects.filter(state="waiting").exists(), "a picture waits for ever"
+    assert not ReferencePicture.objects.exclude(file_key="").exists(), "a picture of a protected person is kept"
+    assert not Descriptor.objects.kept().filter(template__entry=entry).exists(), "a face outlasts its entry"
+
+
 def months_pass() -> None:
     """A monthly grant falls due, and an old lot expires."""
     wallet = ledger.wallet_of(person("bruno"))
@@ -253,6 +282,8 @@ SCENES: dict[str, Callable[[], None]] = {
     "upload.": brought,
     "verify.": asked_about,
     "moderations.": judged,
+    "registry.": protected,
+    "reference.": protected,
     "sweep.expire": months_pass,
     "sweep.grant_monthly": months_pass,
     "wallet.open": first_wallet,
