@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from moderation import desk
+from moderation import desk, registry_pages
 from moderation.quality import pages
 
 urlpatterns = [
@@ -17,5 +17,10 @@ urlpatterns = [
     path("samples/<int:sample_id>/", pages.sample, name="desk_sample"),
     path("samples/<int:sample_id>/file", pages.sample_file, name="desk_sample_file"),
     path("figures/", pages.figures, name="desk_figures"),
+    path("registry/", registry_pages.entries, name="desk_registry"),
+    path("registry/new/", registry_pages.new, name="desk_registry_new"),
+    path("registry/<int:entry_id>/", registry_pages.entry, name="desk_registry_entry"),
+    path("registry/<int:entry_id>/ending/", registry_pages.ending, name="desk_registry_ending"),
+    path("registry/<int:entry_id>/pictures/", registry_pages.pictures, name="desk_registry_pictures"),
     path("freezes/<int:freeze_id>/lift/", desk.lift, name="desk_lift"),
 ]

@@ -18,6 +18,7 @@ from moderation.actions import claim, claim_next, inquiries
 from moderation.actions.uploads import take
 from moderation.models import Case, Freeze, Sample
 from tests import path
+from tests.moderation.registered import protect
 from tests.people import cast
 from tests.uploads.files import drawing, saved
 
@@ -52,7 +53,11 @@ EVERYBODY = (ALICE, CAROL, BOB, SOFIA, BRUNO, OLGA, NOBODY)
 # Not there, not allowed, or sign in first: never the thing itself.
 NOTHING = {302, 401, 403, 404}
 DESK = (BOB, SOFIA)
+KEEPERS = (SOFIA,)
 CONSOLE = (BRUNO,)
+
+# Addresses without an object that are not everybody's either.
+CLOSED = {"desk_registry": KEEPERS, "desk_registry_new": KEEPERS}
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "studio_job": (Rule("GET", (ALICE,)),),
@@ -88,6 +93,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "desk_skip": (Rule("POST", DESK, (302, 303, 409)),),
     "desk_sample": (Rule("GET", DESK), Rule("POST", DESK, (422,))),
     "desk_sample_file": (Rule("GET", DESK),),
+    "desk_registry_entry": (Rule("GET", KEEPERS),),
+    "desk_registry_ending": (Rule("POST", KEEPERS, (422,)),),
+    "desk_registry_pictures": (Rule("POST", KEEPERS, (422,)),),
     "desk_lift": (Rule("POST", DESK, (302, 303, 400, 403, 404, 409, 422, 200)),),
     "console_person": (Rule("GET", CONSOLE),),
     "console_lines": (Rule("GET", CONSOLE),),
@@ -163,6 +171,7 @@ def make_world() -> World:
     of_medium = {"medium_id": medium.pk}
     of_upload = {"upload_id": upload.pk}
     of_case = {"case_id": of_held.pk}
+    protected = {"entry_id": protect(people.sofia).pk}
     of_sample = {"sample_id": Sample.objects.create(case=medium.case, stratum="far", probability=1).pk}
     return World(
         people=everybody,
@@ -178,6 +187,7 @@ def make_world() -> World:
             **dict.fromkeys(["upload", "api:upload", "api:erase_upload"], of_upload),
             "statement": {"case_id": of_refused.pk},
             **dict.fromkeys(["desk_sample", "desk_sample_file"], of_sample),
+            **dict.fromkeys(["desk_registry_entry", "desk_registry_ending", "desk_registry_pictures"], protected),
             "desk_lift": {"freeze_id": freeze.pk},
             **dict.fromkeys(["console_person", "console_lines", "console_payments"], of_alice),
             "console_transfer": {"transfer_id": Transfer.objects.filter(wallet__person=people.alice)[0].pk},
@@ -238,6 +248,17 @@ def test_only_who_may_reads_it(world: World) -> None:
 @pytest.mark.parametrize("name", CHANGING)
 def test_only_who_may_does_it(world: World, name: str) -> None:
     assert list(wrong(world, name)) == []
+
+
+def test_a_closed_address_opens_to_whom_it_is_for(world: World) -> None:
+    for name, may in CLOSED.items():
+        for who in EVERYBODY:
+            client = Client()
+            if who != NOBODY:
+                client.force_login(world.people[who])
+            status = client.get(reverse(name)).status_code
+            assert (status == 200) if who in may else (status in NOTHING), f"{who} GET {name}: {status}"
+            assert client.post(reverse(name), {}).status_code in ({405, 422} if who in may else NOTHING)
 
 
 def test_a_stranger_changed_nothing(world: World) -> None:
