@@ -125,13 +125,15 @@ class EntryForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if "kind" not in cleaned or "name" not in cleaned:
+        if "name" not in cleaned:
             return cleaned
-        kind = KINDS[cleaned["kind"]]
+        # What can be said of the names is said at once, also where the kind is still to be chosen.
+        kind = KINDS.get(cleaned.get("kind", ""), "persons")
         entry = self._entry()
         self._check_found(entry, kind)
         self._check_unlike(entry)
-        self._check_instead(entry, kind)
+        if "kind" in cleaned:
+            self._check_instead(entry, kind)
         self._check_ordinary(entry)
         return cleaned
 
