@@ -7,6 +7,7 @@ from celery import bootsteps
 from django.conf import settings
 
 from journal.beats import beat_in_background
+from moderation import registry
 from moderation.classifiers.armoury import Armoury
 from moderation.policy import PolicyError
 from moderation.rules import policies
@@ -17,7 +18,13 @@ QUEUE = "screen"
 
 def load_armoury() -> Armoury:
     """Load every classifier that the policies require. Raises Unarmed, naming what is missing."""
-    return Armoury.load(settings.CLASSIFIERS, weights=settings.WEIGHTS, policies=policies(), clips=settings.CLIPS)
+    return Armoury.load(
+        settings.CLASSIFIERS,
+        weights=settings.WEIGHTS,
+        policies=policies(),
+        clips=settings.CLIPS,
+        protected=registry.descriptors,
+    )
 
 
 @lru_cache
@@ -38,7 +45,7 @@ class Arming(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: object) -> None:
         """Exits with 1 when a classifier is missing or a policy is written wrongly: nothing is cleared by accident."""
         # Drawing workers look this module up too, and have none of the packages for it.
-        from moderation import derivative, registry
+        from moderation import derivative
         from moderation.provenance.authority import KeysUnusable
         from moderation.screening.marks import signer
         from moderation.sealing import SealingKeysUnusable

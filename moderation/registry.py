@@ -5,6 +5,7 @@ picture refreshes first, which costs one look-up of one row; what is read is kep
 or until an entry expires. A registry that cannot be read is a fault of the machinery: nothing is judged without it.
 """
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from moderation import names, sealing
 from moderation.models import Descriptor, Protected, RegistryState
 from moderation.names import Entry, Kind
 from moderation.signals import MachineryFault
+
+log = logging.getLogger(__name__)
 
 KINDS: Mapping[str, Kind] = {Protected.Kind.PERSON: "persons", Protected.Kind.STYLE: "styles"}
 
@@ -97,6 +100,15 @@ def templates() -> tuple[Face, ...]:
             raise RegistryUnreadable(f"the registry's faces cannot be read: {error}") from error
         _faces = State(mark, changes, _first_to_expire(current)), found
     return found
+
+
+def descriptors(finder: str, version: str) -> list[tuple[float, ...]]:
+    """The faces that this finder described, of this version: those of others are on no scale of its own."""
+    found = templates()
+    mine = [one.descriptor for one in found if (one.finder, one.version) == (finder, version)]
+    if len(mine) < len(found):
+        log.warning("%d registered faces were described by another finder and protect nobody", len(found) - len(mine))
+    return mine
 
 
 def entry(one: Protected) -> Entry:

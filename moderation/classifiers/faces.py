@@ -37,13 +37,13 @@ CHIP = 150
 PLACES = np.array([[0.3214, 0.3250], [0.6786, 0.3250], [0.5, 0.53], [0.3750, 0.7100], [0.6250, 0.7100]]) * CHIP
 MEAN = (122.782, 117.001, 104.298)
 
-# Who is protected: a descriptor of 128 numbers for each reference picture, one a row.
-Templates = Callable[[], NDArray[np.float32]]
+# Who is protected, by the name and version of the finder that described them: a row of 128 numbers for each picture.
+Templates = Callable[[str, str], Sequence[Sequence[float]]]
 
 
-def nobody() -> NDArray[np.float32]:
+def nobody(finder: str, version: str) -> Sequence[Sequence[float]]:
     """An empty registry."""
-    return np.zeros((0, 128), np.float32)
+    return ()
 
 
 def likeness(distance: float) -> float:
@@ -83,7 +83,7 @@ class Faces:
 
     def screen(self, pictures: Sequence["Image.Image"]) -> list[list[Signal]]:
         """The signals of each picture. What was found of people who match nobody is forgotten with it."""
-        protected = self._protected()
+        protected = np.array(self._protected(self.name, self.version), np.float32).reshape(-1, 128)
         return [self._judge(self.faces(picture), protected) for picture in pictures]
 
     def _judge(self, faces: Sequence[Face], protected: NDArray[np.float32]) -> list[Signal]:

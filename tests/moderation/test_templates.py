@@ -7,20 +7,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 from cryptography.fernet import Fernet
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.files.base import ContentFile
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from PIL import Image, ImageOps
 
 from journal import files
 from moderation import registry, sealing, sweep
 from moderation.actions import registry as keeping
 from moderation.actions.registry import EntryOver, PictureRefused
+from moderation.classifiers.armoury import Armoury
+from moderation.classifiers.faces import Faces
 from moderation.classifiers.fake import FakeFaceFinder
 from moderation.models import Descriptor, Protected, ReferencePicture, Template
 from moderation.registry import RegistryUnreadable, templates
+from moderation.rules import policies
 from moderation.screening.references import describe_one
 from tests.moderation.conftest import Moderators, at_once
 from tests.moderation.registered import end, in_days, portrait, protect
@@ -263,3 +269,26 @@ def test_only_descriptors_of_their_length_are_sealed() -> None:
     ring = sealing.Ring([Fernet.generate_key()])
     with pytest.raises(ValueError, match="128 numbers"):
         ring.seal([0.0] * 127, sealing.Belongs(1, 2))
+
+
+def test_the_real_finder_knows_a_registered_face_again(people: Moderators) -> None:
+    """From the picture that was brought, through the seal, to a face in another picture; no longer once it ended."""
+    faces = Faces(settings.WEIGHTS / "face-descriptor", registry.descriptors)
+    faces.load()
+    hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    other = ImageOps.mirror(Image.open(hopper).convert("RGB").resize((256, 300)))
+
+    def likeness() -> float:
+        (signals,) = faces.screen([other])
+        return next(one.score for one in signals if one.name == "protected")
+
+    assert likeness() == 0.0
+    entry = protect(people.sofia)
+    reference = bring(entry, people.sofia, hopper.read_bytes())
+    while describe_one(Armoury([], policies(), (), faces)):
+        pass
+    reference.refresh_from_db()
+    assert reference.state == "kept", reference.why
+    assert likeness() > 0.9
+    end(entry, people.sofia)
+    assert likeness() == 0.0

@@ -66,7 +66,7 @@ def _in_a_corner(one: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_registered_face_is_known_however_it_comes(finder: Faces, hopper: Image.Image, way: str) -> None:
     (face,) = finder.faces(hopper)
-    known = Faces(WEIGHTS, lambda: np.array([face.descriptor], np.float32))
+    known = Faces(WEIGHTS, lambda finder, version: [face.descriptor])
     known._finder, known._describe, known.version = finder._finder, finder._describe, finder.version
     told = signals(known, WAYS[way](hopper))
     assert told["face"].score >= 0.6
@@ -77,7 +77,7 @@ def test_another_face_is_not_taken_for_it(finder: Faces, hopper: Image.Image) ->
     rng = np.random.default_rng(0)
     others = rng.standard_normal((50, 128)).astype(np.float32)
     others *= 1.4 / np.linalg.norm(others, axis=1, keepdims=True)
-    known = Faces(WEIGHTS, lambda: others)
+    known = Faces(WEIGHTS, lambda finder, version: others)
     known._finder, known._describe, known.version = finder._finder, finder._describe, finder.version
     assert signals(known, hopper)["protected"].score < 0.05
 
