@@ -124,12 +124,18 @@ def _page(
         "picture": picture or PictureForm(),
         "references": references,
         "looks": found.looks.select_related("keeper").order_by("-pk")[:10],
+        "some_wait": (some_wait := any(one.state == ReferencePicture.State.WAITING for one in references)),
+        # A page that looks again by itself has no forms: it would throw away what somebody typed.
+        "looks_again": is_again and some_wait,
     }
     answer = render(request, "moderation/registry_entry.html", context, status=status)
-    if any(one.state == ReferencePicture.State.WAITING for one in references):
-        address = reverse("desk_registry_entry", args=[found.pk])
-        answer["Refresh"] = f"{LOOK_AGAIN}; url={address}?again"
+    if context["looks_again"]:
+        answer["Refresh"] = f"{LOOK_AGAIN}; url={_again(found.pk)}"
     return answer
+
+
+def _again(entry_id: int) -> str:
+    return f"{reverse('desk_registry_entry', args=[entry_id])}?again"
 
 
 @require_POST
@@ -159,5 +165,5 @@ def pictures(request: HttpRequest, entry_id: int) -> HttpResponse:
         except (keeping.PictureRefused, keeping.EntryOver) as refused:
             form.add_error("picture", str(refused))
         else:
-            return redirect("desk_registry_entry", entry_id=entry_id)
+            return redirect(_again(entry_id))
     return _page(request, found, picture=form, status=422)

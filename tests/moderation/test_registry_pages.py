@@ -214,8 +214,13 @@ def test_a_picture_is_brought_and_what_became_of_it_stands_there(people: Moderat
         assert told in answer.content.decode()
     for data in (portrait((10, 20)), saved(drawing(), "PNG")):
         assert desk.post(f"{address}pictures/", {"picture": SimpleUploadedFile("a.png", data)}).status_code == 302
-    waiting = desk.get(address)
+    # Whoever is typing is not interrupted; the page that looks again by itself has nothing to type in.
+    calm = desk.get(address)
+    assert "Refresh" not in calm
+    assert "End the protection" in calm.content.decode()
+    waiting = desk.get(f"{address}?again")
     assert "being looked at" in waiting.content.decode()
+    assert "End the protection" not in waiting.content.decode()
     again = waiting["Refresh"].partition("url=")[2]
     looks = RegistryLook.objects.count()
     desk.get(again)
