@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 
 
 @lru_cache
@@ -19,6 +20,8 @@ LONGEST, LEAST_RUN = 16, 9
 SINGLE = frozenset("aeio")
 # Shorter words are too many others with two letters changed over.
 LEAST_MENDED = 4
+# Of so many letters that may be an i or an l each way is tried, which are 64 at most.
+MOST_UPRIGHT = 6
 
 
 @lru_cache
@@ -70,6 +73,22 @@ def mended(word: str) -> str:
         return word
     swapped = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
     known = {other: common for other in swapped if (common := _commonness(other)) is not None}
+    return max(known, key=lambda other: known[other], default=word)
+
+
+@lru_cache(maxsize=65536)
+def seen_as(word: str) -> str:
+    """The commonest known word that looks like this one, an i being an l or the other way round; any other as it is."""
+    places = [place for place, letter in enumerate(word) if letter in "il"]
+    if not LEAST_MENDED <= len(word) <= LONGEST or not 0 < len(places) <= MOST_UPRIGHT or is_known(word):
+        return word
+    known = {}
+    for letters in product("il", repeat=len(places)):
+        other = list(word)
+        for place, letter in zip(places, letters, strict=True):
+            other[place] = letter
+        if (common := _commonness("".join(other))) is not None:
+            known["".join(other)] = common
     return max(known, key=lambda other: known[other], default=word)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 SEVERITIES = {"low": 0, "medium": 1, "high": 2, "severe": 3}
 SUBJECTS = ("prompt", "upload", "medium")
+PICTURES = ("upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
 MEANING = "meaning"
@@ -20,6 +21,11 @@ UPLOAD = "upload"
 # In context it never acts by itself: its scores are for the combinations of others.
 MODES = ("active", "shadow", "context")
 ACTIONS = ("review", "block")
+# What is written in a picture: by its words, and by what it means.
+TEXT = "text"
+TEXT_MEANING = "text-meaning"
+# The beginning of the version of what reads it, see moderation/classifiers/text_in_pictures.py.
+READER_VERSION = "5b31a89073ec34f4"
 REGISTRIES = ("persons", "styles")
 # The names of OpenAI's moderation endpoint, which its clients read by.
 CATEGORIES = (
@@ -352,8 +358,15 @@ class _Reader:
             raise PolicyError(self.file, "thresholds", "must be a list of tables, [[thresholds]].")
         found = [self.threshold(row) for row in rows]
         if words is not None:
-            # The lexicon's own scale: 0 nothing, 0.6 a word to review, 1 a word to block.
+            # The lexicon's own scale: 0 nothing, 0.6 a word to review, 1 a word to block. What is read in a picture
+            # never blocks: letters are misread, and who quotes a word does not always ask for what it says.
             found.append(Threshold(code, LEXICON, "", ("prompt",), review=0.5, block=0.9))
+            found.append(Threshold(code, TEXT, READER_VERSION, PICTURES, review=0.5, block=None))
+        found += [
+            Threshold(one.signal, TEXT_MEANING, one.version, PICTURES, review=one.review, block=None)
+            for one in found
+            if one.model == MEANING and "prompt" in one.subjects
+        ]
         return tuple(found)
 
     def subjects(self, row: dict[str, Any], prefix: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Signal:
     """One named score, 0 (nothing) to 1 (certain), from one model of one version (a hash of its weights).
 
-    field and words are for prompts: where it was found, and which words.
+    field and words are for prompts and for what is written in pictures: where it was found, and which words.
     """
 
     name: str

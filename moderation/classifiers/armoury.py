@@ -75,11 +75,13 @@ class Armoury:
             from moderation.classifiers.meaning import Meaning
             from moderation.classifiers.nsfw import OpenNsfw
             from moderation.classifiers.persons import Persons
+            from moderation.classifiers.text_in_pictures import TextInPictures
 
-            faces = Faces(weights / "face-descriptor", protected)
-            more = [Clip(folder, policies) for folder in clips]
-            pictures = [Clip(weights / HOUSE_CLIP, policies), *more, OpenNsfw(), faces]
-            prompts, finder = [Meaning(policies), Persons()], faces
+            # One meaning for both: what is written in a picture is understood as a prompt is.
+            meaning, faces = Meaning(policies), Faces(weights / "face-descriptor", protected)
+            eyes = [Clip(folder, policies) for folder in (weights / HOUSE_CLIP, *clips)]
+            pictures = [*eyes, OpenNsfw(), faces, TextInPictures(policies, meaning)]
+            prompts, finder = [meaning, Persons()], faces
         else:
             raise ValueError(f"There are no classifiers {kind!r}; there are house and fake.")
         missing = {}
