@@ -11,13 +11,17 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moderation.classifiers.house_clip import WeightsRefused
+from rapidfuzz import process
+from rapidfuzz.distance import DamerauLevenshtein
+
+from moderation.classifiers.clip import WeightsRefused
 from moderation.classifiers.meaning import Meaning
-from moderation.dictionaries import apart, seen_as
+from moderation.dictionaries import apart, is_known, seen_as
 from moderation.lexicon import NOTHING, judge_prompt
 from moderation.policy import TEXT, TEXT_MEANING, PolicySet
 from moderation.reading import tokens
@@ -51,6 +55,10 @@ READER = {"rec_img_shape": [3, 48, 320], "rec_batch_num": 1}
 LEAST_SURE = 0.5
 # A line of one word says little to a model that understands sentences; the lexicon has it all the same.
 LEAST_WORDS = 2
+# Where a word ends inside another: the reader loses gaps.
+_INSIDE = re.compile(r"(?<=[a-zà-ú])(?=[A-ZÀ-Ú][a-zà-ú])")
+# Shorter words are too many others with a letter wrong.
+LEAST_LETTERS = 5
 # So much of what was read is told to moderators.
 TOLD = 120
 
@@ -154,6 +162,17 @@ class TextInPictures:
         self._policies = policies
         self._meaning = meaning
         self._wordy = [policy.code for policy in policies if policy.words is not None]
+        self._terms = sorted(
+            {
+                word
+                for policy in policies
+                if policy.words is not None
+                for group in (policy.words.review, policy.words.block, *policy.words.together)
+                for term in group
+                for word in tokens(term)
+                if len(word) >= LEAST_LETTERS
+            }
+        )
         self._meant = [policy.code for policy in policies if policy.meaning is not None]
 
     def load(self) -> None:
@@ -175,16 +194,19 @@ class TextInPictures:
         """For each policy with words the worst of the lines and the whole, as read and with gaps and letters mended."""
         worst = {code: Signal(code, NOTHING, TEXT, self.version) for code in self._wordy}
         whole = " ".join(lines)
-        for text in dict.fromkeys([whole, mended_text(whole), *lines, *map(mended_text, lines)]):
+        for text in dict.fromkeys([whole, self._mended(whole), *lines, *map(self._mended, lines)]):
             for one in judge_prompt(text, "", self._policies):
                 if one.field == "prompt" and one.score > worst[one.name].score:
                     worst[one.name] = Signal(one.name, one.score, TEXT, self.version, words=one.words)
         return list(worst.values())
 
+    def _mended(self, line: str) -> str:
+        return mended_text(line, self._terms)
+
     def _by_meaning(self, lines: Sequence[str]) -> list[Signal]:
         """For each policy with a meaning the worst of the lines and the whole; its words are the text that says so."""
         version = f"{self._meaning.version}.{self.reader.version[:12]}"
-        mended = [mended_text(line) for line in lines]
+        mended = [self._mended(line) for line in lines]
         texts = [text for text in dict.fromkeys([" ".join(mended), *mended]) if len(text.split()) >= LEAST_WORDS]
         worst = {code: Signal(code, NOTHING, TEXT_MEANING, version) for code in self._meant}
         if not texts:
@@ -200,9 +222,18 @@ class TextInPictures:
         return list(worst.values())
 
 
-def mended_text(text: str) -> str:
-    """What was read, in plain words: run together it is taken apart, and an l that ought to be an i is one."""
-    return " ".join(part for word in tokens(text) for part in apart(seen_as(word)))
+def mended_text(text: str, terms: Sequence[str] = ()) -> str:
+    """What was read, in plain words: run together it is taken apart, an l that ought to be an i is one, and what no
+    dictionary knows is the word of a term that it differs from in one letter."""
+    words = [part for word in tokens(_INSIDE.sub(" ", text)) for part in apart(seen_as(word))]
+    return " ".join(_term(word, terms) for word in words)
+
+
+def _term(word: str, terms: Sequence[str]) -> str:
+    if len(word) < LEAST_LETTERS or is_known(word):
+        return word
+    near = process.extractOne(word, terms, scorer=DamerauLevenshtein.distance, score_cutoff=1)
+    return str(near[0]) if near else word
 
 
 def _pixels(picture: "Image.Image", scale: float) -> Any:
@@ -211,9 +242,8 @@ def _pixels(picture: "Image.Image", scale: float) -> Any:
     from PIL import Image
 
     width, height = (max(1, round(side * scale)) for side in picture.size)
-    pixels = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0))[
-        :, :, ::-1
-    ]
+    resized = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    pixels = np.asarray(resized)[:, :, ::-1]
     missing = [(0, max(0, LEAST_SIDE - side)) for side in (height, width)]
     return np.ascontiguousarray(np.pad(pixels, [*missing, (0, 0)]))
 

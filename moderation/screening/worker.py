@@ -360,6 +360,8 @@ def _sentence(trigger: Trigger) -> str:
     words = f" by {', '.join(f'“{word}”' for word in trigger.words)}" if trigger.words else ""
     if trigger.field == "prompt" and not trigger.words:
         words = " by the meaning of what stands"
+    elif trigger.words and trigger.field not in {"prompt", "negative_prompt"}:
+        words += ", which is written in the picture,"
     where = f" in {trigger.field}" if trigger.field else ""
     return f"{title} {acts}{words}{where} ({trigger.signal} {trigger.score or 0:.2f} of {trigger.threshold:.2f})"
 

@@ -304,3 +304,5 @@ def test_a_moderator_reads_what_asked_in_a_sentence() -> None:
     assert _sentence(asked).endswith("asks by the meaning of what stands in prompt (fake.review 0.81 of 0.50)")
     assert "by “knife” in prompt" in _sentence(replace(asked, words=("knife",)))
     assert "meaning" not in _sentence(replace(asked, field="frame at 1.50 s"))
+    seen = _sentence(replace(asked, field="frame at 1.50 s", words=("knife",)))
+    assert "by “knife”, which is written in the picture, in frame at 1.50 s" in seen

@@ -186,9 +186,15 @@ def test_the_fake_classifiers_say_nothing_that_was_not_asked(house: PolicySet) -
     assert all(one.score == 0 for one in signals)
 
 
-def test_no_classifier_reports_to_its_maker(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from moderation.classifiers.nsfw import OpenNsfw; OpenNsfw().load()",
+        "from moderation.classifiers.text_in_pictures import Reader; Reader().load()",
+    ],
+)
+def test_no_classifier_reports_to_its_maker(tmp_path: Path, code: str) -> None:
     """onnxruntime does unless it is told not to, and then leaves a device's id behind. A variable CI hushes it too."""
     env = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
-    code = "from moderation.classifiers.nsfw import OpenNsfw; OpenNsfw().load()"
     subprocess.run([sys.executable, "-c", code], env=env | {"HOME": str(tmp_path)}, cwd=ROOT, check=True)
     assert list(tmp_path.rglob("*")) == []

@@ -20,7 +20,7 @@ from moderation.signals import ItemFault, Signal
 from moderation.verdict import judge
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "training" / "weights"
-CLASSIFIERS = ("house-clip", "opennsfw", "faces", "meaning", "names")
+CLASSIFIERS = ("house-clip", "opennsfw", "faces", "text", "meaning", "names")
 Answers = list[list[Signal]]
 
 

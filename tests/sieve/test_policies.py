@@ -45,7 +45,7 @@ def load(folder: Path, text: str) -> PolicySet:
 def test_the_sound_policy_is_read(tmp_path: Path) -> None:
     (policy,) = load(tmp_path, SOUND)
     assert (policy.code, policy.severity) == ("hats", 0)
-    assert [one.model for one in policy.thresholds] == ["house-clip", "lexicon"]
+    assert [one.model for one in policy.thresholds] == ["house-clip", "lexicon", "text"]
 
 
 @pytest.mark.parametrize(
