@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from moderation.classifiers.armoury import Armoury
-from moderation.classifiers.house_clip import WeightsRefused
+from moderation.classifiers.clip import WeightsRefused
 from moderation.classifiers.meaning import Meaning
 from moderation.classifiers.text_in_pictures import (
     MOST_COST,
@@ -106,10 +106,8 @@ def written(
 def verdict(text: TextInPictures, house: PolicySet, picture: Image.Image) -> Verdict:
     """What the policies say, of what is written alone."""
     (signals,) = text.screen([picture])
-    asked = [(one.signal, one.model) for _, one in house.thresholds("medium")]
-    others = [Signal(name, 0.0, model, "") for name, model in asked if model not in (TEXT, TEXT_MEANING)]
-    versions = {(one.signal, one.model): one.version for _, one in house.thresholds("medium")}
-    others = [Signal(one.name, 0.0, one.model, versions[one.name, one.model]) for one in others]
+    asked = [one for one in house.asked("medium") if one[1] not in (TEXT, TEXT_MEANING)]
+    others = [Signal(name, 0.0, model, version) for name, model, version in asked]
     return judge(house, "medium", [*signals, *others], {TEXT})
 
 
@@ -207,7 +205,7 @@ def test_where_nothing_is_written_nothing_is_read_and_every_score_is_0(
 def test_every_policy_with_words_or_meaning_judges_what_is_written(house: PolicySet) -> None:
     for subject in ("upload", "medium"):
         asked = {(policy.code, one.model, one.block) for policy, one in house.thresholds(subject)}
-        for policy in house:
+        for policy in (one for one in house if not one.is_context):
             assert ((policy.code, TEXT, None) in asked) == (policy.words is not None)
             assert ((policy.code, TEXT_MEANING, None) in asked) == (policy.meaning is not None)
 
