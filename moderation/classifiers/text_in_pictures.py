@@ -161,7 +161,7 @@ class TextInPictures:
         self.reader = Reader()
         self._policies = policies
         self._meaning = meaning
-        self._wordy = [policy.code for policy in policies if policy.words is not None]
+        self._wordy = [policy.code for policy in policies if policy.words is not None and not policy.is_context]
         self._terms = sorted(
             {
                 word
@@ -196,7 +196,7 @@ class TextInPictures:
         whole = " ".join(lines)
         for text in dict.fromkeys([whole, self._mended(whole), *lines, *map(self._mended, lines)]):
             for one in judge_prompt(text, "", self._policies):
-                if one.field == "prompt" and one.score > worst[one.name].score:
+                if one.name in worst and one.field == "prompt" and one.score > worst[one.name].score:
                     worst[one.name] = Signal(one.name, one.score, TEXT, self.version, words=one.words)
         return list(worst.values())
 
