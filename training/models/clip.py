@@ -28,7 +28,7 @@ from training.world.scenes import Drawn, Scene, World
 SIDE = 96
 BATCH, GPU_BATCH = 96, 384
 # On a CPU it first sees single things, and for longer only pictures of two thirds of the side: half of a step.
-SINGLES_FIRST, SMALL_FIRST, SMALL = 500, 2_000, 64
+SINGLES_FIRST, SMALL_FIRST, SMALL = 500, 1_600, 64
 # One in so many is shown in colours that say nothing, and asked for the names of its things only. Without them a thing
 # is known by the colours that it was seen in: 42 % named right of those, 20 % in a colour that was held out.
 RECOLOURED = 5
