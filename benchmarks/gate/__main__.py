@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("words", "cost")
+PARTS = ("words", "cost", "text")
 
 
 def main() -> int:

@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from journal import files
 from journal.models import Wakeup
 from moderation import derivative, sweep
 from moderation.actions import CannotRelease, Ruling, clear
+from moderation.classifiers.armoury import Armoury
+from moderation.classifiers.fake import FakePictureClassifier
+from moderation.classifiers.meaning import Meaning
+from moderation.classifiers.text_in_pictures import TextInPictures
 from moderation.models import Case, Decision, Freeze, Screening
+from moderation.rules import policies
 from moderation.screening import oldest_pending_age
 from moderation.screening.leases import claim
 from moderation.screening.originals import Original, View
@@ -297,6 +302,27 @@ def test_the_age_of_the_oldest_pending_case_is_known(people: Moderators, outcome
     assert timedelta(0) <= (oldest_pending_age() or timedelta(-1)) < timedelta(minutes=1)
     screened(case)
     assert oldest_pending_age() is None
+
+
+def test_what_is_written_in_a_picture_holds_it_and_only_the_moderator_is_told_the_words(
+    people: Moderators, outcome: Recorder
+) -> None:
+    house = policies()
+    meaning = Meaning(house)
+    meaning.load()
+    text = TextInPictures(house, meaning)
+    text.load()
+    image = Image.new("RGB", (64, 64), (240, 240, 220))
+    ImageDraw.Draw(image).text((6, 20), "nude", font=ImageFont.load_default(20), fill=(20, 20, 40))
+    case = open_medium(people.alice, png(image))
+    screen_waiting(Armoury([FakePictureClassifier(house), text], house), worker="tests")
+    case.refresh_from_db()
+    assert case.state == "in_review"
+    assert "sexual.nudity" in case.policy_codes
+    assert any("by “nude”, which is written in the picture" in finding["sentence"] for finding in case.findings)
+    assert "sexual.nudity review" in last(case).reason
+    assert "nude" not in last(case).reason
+    assert not case.screenings.get().signals.filter(name__contains="nude").exists()
 
 
 def test_a_moderator_reads_what_asked_in_a_sentence() -> None:
