@@ -14,3 +14,4 @@ class ModerationConfig(AppConfig):
         )
 
         evidence.register("moderation.signals", audit.signals)
+        evidence.register("moderation.lists", audit.lists)

@@ -70,7 +70,8 @@ def make(original: Original, evidence: dict[str, Any], *, folder: str, signer: S
     to write; a film's is that of its farthest frame that was looked at. The perceptual hashes are of those bytes too.
     """
     failpoint("derivative.before_make")
-    first = original.views[0].picture
+    view = original.views[0]
+    first = view.picture
     size = (int(evidence.get("release_width", first.width)), int(evidence.get("release_height", first.height)))
     resampling = RESAMPLING[evidence.get("resampling", "lanczos")]
 
@@ -89,7 +90,10 @@ def make(original: Original, evidence: dict[str, Any], *, folder: str, signer: S
     failpoint("derivative.after_write")
     with Image.open(io.BytesIO(files.read(files.released(), key))) as file:
         kept = file.convert("RGB")
-    return Derivative(key, sha256, _distance(first, kept), traces=(_trace("", kept),))
+    # The same pixels were hashed when they were looked up.
+    is_same = kept.size == first.size and kept.tobytes() == first.tobytes()
+    trace = ("", view.hashes[0].digits, view.hashes[0].quality) if is_same else _trace("", kept)
+    return Derivative(key, sha256, _distance(first, kept), traces=(trace,))
 
 
 def _trace(where: str, kept: Image.Image) -> tuple[str, str, int]:

@@ -26,6 +26,8 @@ TEXT = "text"
 TEXT_MEANING = "text-meaning"
 # The beginning of the version of what reads it, see moderation/classifiers/text_in_pictures.py.
 READER_VERSION = "5b31a89073ec34f4"
+# What is said of a picture by its perceptual hash: looked up in a table, so no classifier of the armoury says it.
+KNOWN = "pdq"
 REGISTRIES = ("persons", "styles")
 # The names of OpenAI's moderation endpoint, which its clients read by.
 CATEGORIES = (

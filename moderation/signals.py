@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 class Signal:
     """One named score, 0 (nothing) to 1 (certain), from one model of one version (a hash of its weights).
 
-    field and words are for prompts and for what is written in pictures: where it was found, and which words.
+    field and words are for prompts and for what is written in pictures: where it was found, and which words. note and
+    severity are for pictures that are known: what a moderator alone reads beside the score, and how severe it is at the
+    least, 0 to 3.
     """
 
     name: str
@@ -21,6 +23,8 @@ class Signal:
     version: str
     field: str = ""
     words: tuple[str, ...] = ()
+    note: str = ""
+    severity: int = 0
 
 
 class MachineryFault(Exception):

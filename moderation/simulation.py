@@ -5,7 +5,7 @@ some hundreds at a time, whatever their number.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from moderation import registry
 from moderation.lexicon import judge_prompt
 from moderation.models import Case, Decision, Screening
 from moderation.models import Signal as SignalRow
-from moderation.policy import LEXICON, PolicySet
+from moderation.policy import KNOWN, LEXICON, PolicySet
 from moderation.signals import Signal
 from moderation.verdict import Verdict, judge
 
@@ -85,9 +85,23 @@ def _judged(house: PolicySet, case: Case, signals: list[Signal]) -> Verdict:
     if case.subject == Case.Subject.PROMPT:
         prompt, negative = case.evidence["prompt"], case.evidence.get("negative_prompt", "")
         signals = [one for one in signals if one.model != LEXICON] + judge_prompt(prompt, negative, house)
+    elif not any(one.model == KNOWN for one in signals):
+        # From before pictures were looked up. What the lists say of them, `manage.py rescan` asks.
+        asked = [one for _, one in house.thresholds(case.subject) if one.model == KNOWN]
+        signals = [*signals, *(Signal(one.signal, 0.0, KNOWN, one.version) for one in asked)]
     answered = case.evidence.get("acknowledged", ())
     required = {one.model for one in signals}
     return judge(house, case.subject, signals, required, key=str(case.key), acknowledged=answered)
+
+
+def stored(screenings: Sequence[Screening]) -> defaultdict[int, list[Signal]]:
+    """The signals of each screening as the classifiers gave them, by its key."""
+    signals: defaultdict[int, list[Signal]] = defaultdict(list)
+    for row in SignalRow.objects.filter(screening__in=screenings):
+        name, _, where = row.name.partition(" in ")
+        score = float("nan") if row.score is None else row.score
+        signals[row.screening_id].append(Signal(name, score, row.model, row.version, field=where))
+    return signals
 
 
 def _screenings(since: datetime, until: datetime) -> Iterator[tuple[Screening, list[Signal]]]:
@@ -105,11 +119,7 @@ def _screenings(since: datetime, until: datetime) -> Iterator[tuple[Screening, l
     last = 0
     while batch := list(found.filter(pk__gt=last)[:AT_ONCE]):
         last = batch[-1].pk
-        signals: dict[int, list[Signal]] = defaultdict(list)
-        for row in SignalRow.objects.filter(screening__in=batch):
-            name, _, where = row.name.partition(" in ")
-            score = float("nan") if row.score is None else row.score
-            signals[row.screening_id].append(Signal(name, score, row.model, row.version, field=where))
+        signals = stored(batch)
         for screening in batch:
             if screening.latest == screening.pk:
                 yield screening, signals[screening.pk]

@@ -30,6 +30,8 @@ class Trigger:
     words: tuple[str, ...] = ()
     # A block that its policy lets a person acknowledge.
     is_soft: bool = False
+    # For moderators alone.
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def judge(
                     one.score,
                     over,
                     action,
-                    policy.severity,
+                    max(policy.severity, one.severity),
+                    note=one.note,
                     field=one.field,
                     words=one.words,
                     is_soft=action == "block" and policy.acknowledge is not None and one.score < 1,

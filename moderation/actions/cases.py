@@ -14,6 +14,7 @@ from journal import files, outbox
 from journal.transactions import require_transaction, step
 from moderation import outcomes
 from moderation.actions.freezes import freeze, is_frozen
+from moderation.actions.known import forgive, remember
 from moderation.actions.samples import draw
 from moderation.models import Case, Decision, Screening
 
@@ -87,6 +88,9 @@ def clear(case: Case, ruling: Ruling, *, fence: Mapping[str, Any], fields: Mappi
             fields=fields | {"decided_at": timezone.now()},
             tell=outcomes.registered().cleared,
         )
+        if decision.from_state == State.IN_REVIEW:
+            # Perhaps an appeal brought it here: what it looks like is not looked for any more.
+            forgive(case, decision)
         if ruling.kind == Kind.MACHINE and case.subject == Case.Subject.MEDIUM:
             draw(case, decision.screening)
     return decision
@@ -100,7 +104,10 @@ def refuse(
     fields: Mapping[str, Any] | None = None,
     severe: bool = False,
 ) -> Decision:
-    """Refuse a case, and freeze the person's other work if the block is severe. Raises CaseTaken."""
+    """Refuse a case, and freeze the person's other work if the block is severe. Raises CaseTaken.
+
+    What a person refuses, or the block is severe, is remembered by its looks, so that it asks when it comes again.
+    """
     with step("moderation.refuse"):
         decision = _move(
             case,
@@ -111,6 +118,8 @@ def refuse(
             fields=dict(fields or {}) | {"decided_at": timezone.now()},
             tell=outcomes.registered().refused,
         )
+        if severe or ruling.kind == Kind.MODERATOR:
+            remember(case, decision)
         if severe:
             freeze(case)
     return decision
@@ -131,13 +140,22 @@ def hold(case: Case, ruling: Ruling, *, fence: Mapping[str, Any], fields: Mappin
         )
 
 
-def withdraw(case: Case, *, moderator: User, reason: str, policy_code: str) -> Decision:
-    """Take back what was released: dark at once, since showing is a join to the case. Raises CaseTaken."""
-    ruling = Ruling(kind=Kind.MODERATOR, actor=moderator, reason=reason, policy_code=policy_code)
+def withdraw(
+    case: Case, *, moderator: User | None, reason: str, policy_code: str, policy_version: str = ""
+) -> Decision:
+    """Take back what was released: dark at once, since showing is a join to the case. Raises CaseTaken.
+
+    No moderator is the machine, which found it on a list. What a person takes back is remembered by its looks.
+    """
+    kind = Kind.MODERATOR if moderator else Kind.MACHINE
+    ruling = Ruling(kind=kind, actor=moderator, reason=reason, policy_code=policy_code, policy_version=policy_version)
     with step("moderation.withdraw"):
-        return _move(
+        decision = _move(
             case, {State.CLEARED}, State.WITHDRAWN, ruling, fence={}, fields={}, tell=outcomes.registered().withdrawn
         )
+        if moderator:
+            remember(case, decision)
+    return decision
 
 
 def abandon(*, subject: str, key: uuid.UUID, reason: str, actor: User | None = None) -> bool:

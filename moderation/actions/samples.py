@@ -3,7 +3,8 @@
 from random import SystemRandom
 
 from django.conf import settings
-from django.db.models import F, QuerySet
+from django.db.models import Case as Case_
+from django.db.models import F, QuerySet, When
 
 from accounts.models import User
 from journal.transactions import require_transaction
@@ -30,9 +31,12 @@ def draw(case: Case, screening: Screening | None) -> Sample | None:
 
 
 def waiting(moderator: User) -> QuerySet[Sample]:
-    """What waits for a second look by this moderator: released still, and never their own."""
+    """What waits for a second look by this moderator: released still, and never their own. What a rescan asks about
+    comes first: it may have to be taken back."""
     cases = Case.objects.reviewable_by(moderator).filter(state=Case.State.CLEARED)
-    return Sample.objects.filter(second_look__isnull=True, case__in=cases).order_by("pk")
+    return Sample.objects.filter(second_look__isnull=True, case__in=cases).order_by(
+        Case_(When(stratum=Sample.Stratum.RESCAN, then=0), default=1), "pk"
+    )
 
 
 def _nearly_asked(screening: Screening) -> bool:

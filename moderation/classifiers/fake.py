@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from moderation.policy import LEXICON, UPLOAD, PolicySet
+from moderation.policy import KNOWN, LEXICON, UPLOAD, PolicySet
 from moderation.signals import Face, ItemFault, Signal
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _quiet(policies: PolicySet, subject: str) -> list[Signal]:
     return [
         Signal(signal, 0.0, model, version or "fake")
         for signal, model, version in sorted(policies.asked(subject))
-        if model not in (LEXICON, UPLOAD, "fake")
+        if model not in (KNOWN, LEXICON, UPLOAD, "fake")
     ]
 
 

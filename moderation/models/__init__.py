@@ -12,11 +12,12 @@ from moderation.models.registry import (
     RegistryState,
     Template,
 )
+from moderation.models.known import BlockedPicture, BlockedPictureQuerySet, ListChange
 from moderation.models.samples import Sample, SecondLook
 from moderation.models.uploads import Upload, UploadQuerySet
 
 __all__ = [
-    "CASE_ARROWS", "Case", "CaseQuerySet", "Decision", "Descriptor", "Ending", "Freeze", "Inquiry", "Look", "Metered",
+    "CASE_ARROWS", "BlockedPicture", "BlockedPictureQuerySet", "Case", "CaseQuerySet", "Decision", "Descriptor", "Ending", "Freeze", "Inquiry", "ListChange", "Look", "Metered",
     "Protected", "ProtectedQuerySet", "ReferencePicture", "RegistryLook", "RegistryState", "Sample", "Screening",
     "SecondLook", "Signal", "Template", "Upload", "UploadQuerySet",
 ]  # fmt: skip

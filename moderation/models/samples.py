@@ -1,6 +1,7 @@
-"""What the machine released is looked at again by chance, so that what it misses can be estimated."""
+"""What was released is looked at again: by chance, so that what the machine misses can be estimated, or since the sieve
+changed and would not release it today."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -11,24 +12,49 @@ from journal.models import AppendOnly
 from moderation.models.cases import Case
 
 
+class SampleQuerySet(models.QuerySet["Sample"]):
+    def by_chance(self) -> Self:
+        """What an estimate may rest on. What a rescan chose stands for nothing but itself."""
+        return self.exclude(stratum=Sample.Stratum.RESCAN)
+
+
 class Sample(AppendOnly):
-    """A released picture or film that chance drew for a second look, and how likely that was."""
+    """What was released and is to have a second look: chance drew it, and how likely that was; or a rescan asks."""
 
     class Stratum(models.TextChoices):
         NEAR = "near", "near a threshold"
         FAR = "far", "far from every threshold"
+        RESCAN = "rescan", "the sieve of today would not release it"
 
     id = models.BigAutoField(primary_key=True)
-    case = models.OneToOneField(Case, on_delete=models.PROTECT, related_name="sample")
-    stratum = models.CharField(max_length=4, choices=Stratum.choices)
-    # With which it was drawn, 0 (never) to 1 (always): it stands for 1 / probability released ones.
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="samples")
+    stratum = models.CharField(max_length=6, choices=Stratum.choices)
+    # With which it was drawn, 0 (never) to 1 (always): it stands for 1 / probability released ones. 1 for a rescan.
     probability = models.FloatField()
+    # Of a rescan: what asks, for the moderator; a digest of what asks, so that nobody is asked the same thing twice;
+    # and under which policies.
+    reason = models.CharField(max_length=500, blank=True, default="")
+    cause = models.CharField(max_length=64, blank=True, default="")
+    policy_version = models.CharField(max_length=64, blank=True, default="")
     at = models.DateTimeField(default=timezone.now)
+
+    objects = SampleQuerySet.as_manager()
 
     class Meta(AppendOnly.Meta):
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(probability__gt=0, probability__lte=1), name="sample_probability"),
-            models.CheckConstraint(condition=Q(stratum__in=["near", "far"]), name="sample_stratum_known"),
+            models.CheckConstraint(condition=Q(stratum__in=["near", "far", "rescan"]), name="sample_stratum_known"),
+            models.UniqueConstraint(
+                fields=["case"], condition=Q(stratum__in=["near", "far"]), name="sample_drawn_once"
+            ),
+            models.UniqueConstraint(
+                fields=["case", "cause"], condition=Q(stratum="rescan"), name="sample_asked_once_for_a_cause"
+            ),
+            models.CheckConstraint(
+                condition=Q(stratum__in=["near", "far"], reason="", cause="")
+                | (Q(stratum="rescan", probability=1) & ~Q(reason="") & ~Q(cause="")),
+                name="sample_rescan_has_reason",
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["at"], name="sample_at")]
 

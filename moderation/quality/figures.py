@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, Subquery
 
-from moderation.models import Case, Decision, SecondLook
+from moderation.models import Case, Decision, Sample, SecondLook
 from moderation.quality.intervals import Estimate, counted, weighted
 from moderation.rules import in_words, policies
 
@@ -82,7 +82,8 @@ def figures(now: datetime, weeks: int = WEEKS) -> Figures:
     since = (now - WEEK * weeks).replace(hour=0, minute=0, second=0, microsecond=0)
     found = {one.code: Policy(one.code, in_words(one.titles)) for one in policies()}
     by_machine = _counts(since)
-    looks = list(SecondLook.objects.filter(sample__at__gte=since).values_list("policy_code", "sample__probability"))
+    drawn = Sample.objects.by_chance().filter(at__gte=since)
+    looks = list(SecondLook.objects.filter(sample__in=drawn).values_list("policy_code", "sample__probability"))
     held = 0
     for case in _held(since):
         held += 1

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from django.db.models import OuterRef, Subquery
 from PIL import Image
 
-from moderation.models import Case, Decision, Screening, SecondLook, Signal
-from moderation.policy import PolicySet
+from moderation.models import Case, Decision, Sample, Screening, SecondLook, Signal
+from moderation.policy import KNOWN, PolicySet
 from moderation.quality.calibration import Key, Labelled
 from moderation.signals import ItemFault
 
@@ -35,15 +35,19 @@ def of_the_desk(since: datetime) -> Iterator[Labelled]:
 def of_second_looks(since: datetime) -> Iterator[Labelled]:
     """Samples of what was released, each for as many as it stands for."""
     before = Screening.objects.filter(case=OuterRef("sample__case"), at__lte=OuterRef("sample__at")).order_by("-pk")
-    looks = SecondLook.objects.filter(sample__at__gte=since).annotate(screening=Subquery(before.values("pk")[:1]))
+    drawn = Sample.objects.by_chance().filter(at__gte=since)
+    looks = SecondLook.objects.filter(sample__in=drawn).annotate(screening=Subquery(before.values("pk")[:1]))
     found = looks.filter(screening__isnull=False).values_list("screening", "policy_code", "sample__probability")
     yield from _scored((screening, code, 1 / probability) for screening, code, probability in found.iterator())
 
 
 def _scored(found: Iterator[tuple[int, str, float]]) -> Iterator[Labelled]:
-    """Every score that a policy reads in these screenings, some hundred screenings at a time."""
+    """Every score that a policy reads in these screenings, some hundred screenings at a time.
+
+    How near a known picture is, is no matter of calibration: from where on it is one, the hash's makers say.
+    """
     while batch := {screening: (code, weight) for screening, code, weight in islice(found, AT_ONCE)}:
-        rows = Signal.objects.filter(screening__in=batch).exclude(policy_code="")
+        rows = Signal.objects.filter(screening__in=batch).exclude(policy_code="").exclude(model=KNOWN)
         for screening, policy, name, model, version, score in rows.values_list(
             "screening_id", "policy_code", "name", "model", "version", "score"
         ):

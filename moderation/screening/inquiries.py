@@ -18,6 +18,7 @@ from moderation.formats.decoding import BadUpload, decode, trace
 from moderation.models import Case, Inquiry
 from moderation.rules import policies
 from moderation.screening import uploads
+from moderation.screening.looking import look, required
 from moderation.screening.marks import keys
 from moderation.screening.originals import Unreadable
 from moderation.screening.pictures import look_at
@@ -77,20 +78,20 @@ def _judged(one: dict[str, str], armoury: Armoury) -> dict[str, Any]:
         subject = Case.Subject.UPLOAD
         # What is asked is what is seen in it: consent is nothing that this can be asked about.
         signals = [*_seen(files.read(files.quarantine(), one["file"]), armoury), *uploads.brought(attested=True)]
-    verdict = judge(policies(), subject, signals, armoury.required(subject))
+    verdict = judge(policies(), subject, signals, required(armoury, subject))
     return answers.told(verdict, signals, "text" if "text" in one else "image")
 
 
 def _seen(data: bytes, armoury: Armoury) -> list[Signal]:
-    """The signals of a picture, of every view of it; none where it is flat, or the classifiers choke on it.
+    """The signals of a picture, of its worst view; none where it is flat, or the classifiers choke on it.
 
     Then every policy says that it did not hear of it. Raises BadUpload.
     """
     made = decode([data], "picture")
     size = made.record["decoded_width"], made.record["decoded_height"]
     try:
-        views = look_at(made.pixels, size=size, alpha=made.alpha).views
-        return [signal for found in armoury.screen_pictures([one.picture for one in views]) for signal in found]
+        (signals,) = look(armoury, [look_at(made.pixels, size=size, alpha=made.alpha)])
+        return signals
     except (Unreadable, ItemFault) as fault:
         log.info("a picture that was asked about cannot be judged: %s", fault)
         return []

@@ -1,7 +1,10 @@
 """What the sieve sees of a case: one picture, or several of a film or of what lets its ground shine through."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from moderation.provenance.pdq import Pdq, turned
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +29,11 @@ class View:
     picture: "Image.Image"
     where: str = ""
 
+    @cached_property
+    def hashes(self) -> list[Pdq]:
+        """Its perceptual hashes in all ways to turn and mirror it, as it is first. Taken once."""
+        return turned(self.picture)
+
 
 @dataclass(frozen=True)
 class Original:
@@ -33,6 +41,11 @@ class Original:
 
     views: tuple[View, ...]
     film: bytes | None = None
+
+    @property
+    def traces(self) -> list[tuple[str, str, int]]:
+        """What its views look like, as a case keeps it: where, 64 hexadecimal digits, quality."""
+        return [(view.where, view.hashes[0].digits, view.hashes[0].quality) for view in self.views]
 
 
 def is_flat(picture: "Image.Image") -> bool:

@@ -1,11 +1,8 @@
 """The sieve: what the screening process does with waiting cases. Never imported by the web process."""
 
 import logging
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from hashlib import sha256
 from typing import Any, cast
 
 from django.conf import settings
@@ -20,16 +17,17 @@ from moderation.actions.uploads import erase
 from moderation.classifiers.armoury import SAMPLE_PROMPT, Armoury, sample_picture
 from moderation.derivative import Derivative
 from moderation.models import Case, Decision, Screening
-from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
-from moderation.rules import in_words, policies
+from moderation.rules import policies
 from moderation.screening import uploads
 from moderation.screening.leases import Batch, beating, claim, note_fault, put_back
+from moderation.screening.looking import look, required
 from moderation.screening.marks import signer
 from moderation.screening.originals import Original, Unfit, Unreadable
 from moderation.screening.pictures import read_original
+from moderation.screening.records import keep, sentence
 from moderation.signals import ItemFault, MachineryFault, Signal
-from moderation.verdict import Trigger, Verdict, judge
+from moderation.verdict import Verdict, judge
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +36,6 @@ _MACHINERY = (MemoryError, OSError, OperationalError, files.StoreFull, files.Sto
 
 # An original, or a prompt with its negative prompt.
 Subject = Original | tuple[str, str]
-# So many views go through the classifiers together: a batch of films has more.
-AT_ONCE = 16
 
 
 def screen_waiting(armoury: Armoury, worker: str) -> int:
@@ -133,29 +129,12 @@ class _Sieve:
         found = (
             self.armoury.screen_prompts(cast(Sequence[tuple[str, str]], subjects))
             if self.batch.subject == Case.Subject.PROMPT
-            else self.look(cast(Sequence[Original], subjects))
+            else look(self.armoury, cast(Sequence[Original], subjects))
         )
         failpoint("screen.after_gate")
         if len(found) != len(subjects):
             raise MachineryFault(f"{len(found)} answers came for {len(subjects)} subjects")
         return found
-
-    def look(self, originals: Sequence[Original]) -> list[list[Signal]]:
-        """The worst that the classifiers say of any view of each original."""
-        views = [(place, view) for place, original in enumerate(originals) for view in original.views]
-        said: list[list[list[Signal]]] = [[] for _ in originals]
-        for start in range(0, len(views), AT_ONCE):
-            part = views[start : start + AT_ONCE]
-            try:
-                answers = self.armoury.screen_pictures([view.picture for _, view in part])
-            except ItemFault as fault:
-                place, view = part[fault.index]
-                raise ItemFault(place, f"{fault.why}{f' ({view.where})' if view.where else ''}") from fault
-            if len(answers) != len(part):
-                raise MachineryFault(f"{len(answers)} answers came for {len(part)} views")
-            for (place, view), answer in zip(part, answers, strict=True):
-                said[place].append([replace(one, field=view.where) for one in answer])
-        return [worst(place, each) for place, each in enumerate(said)]
 
     def decide(self, case: Case, subject: Subject, signals: Sequence[Signal]) -> bool:
         """Let the policies speak, and move the case. False if it went back to wait, or is no longer ours."""
@@ -166,14 +145,14 @@ class _Sieve:
             house,
             case.subject,
             signals,
-            self.armoury.required(case.subject),
+            required(self.armoury, case.subject),
             key=str(case.key),
             acknowledged=case.evidence.get("acknowledged", ()),
         )
         try:
             screening = self.record(case, subject, signals, verdict, house)
             made = self.derive(case, subject) if verdict.outcome != "block" else None
-            self.move(case, screening, verdict, made)
+            self.move(case, screening, verdict, made, subject)
         except CaseTaken:
             log.info("case %s is no longer ours", case.pk)
             return False
@@ -188,23 +167,10 @@ class _Sieve:
         self, case: Case, subject: Subject, signals: Sequence[Signal], verdict: Verdict, house: PolicySet
     ) -> Screening:
         """Keep what the classifiers said, if the lease is still ours. Raises CaseTaken."""
-        rows = _rows(case.subject, signals, house)
+        views = [view.where for view in subject.views] if isinstance(subject, Original) else []
         with step("screen.record"):
             self.still_ours(case)
-            screening = Screening.objects.create(
-                case=case,
-                attempt=case.attempts,
-                views=[view.where for view in subject.views if view.where] if isinstance(subject, Original) else [],
-                verdict=verdict.outcome,
-                policy_version=house.version,
-                worker=self.batch.worker[:128],
-                signals_sha256=_digest(rows),
-                shadow=[{"policy": one.policy_code, "action": one.action} for one in verdict.shadow],
-            )
-            for row in rows:
-                row.screening = screening
-            SignalRow.objects.bulk_create(rows)
-        return screening
+            return keep(case, signals, verdict, house, views=views, worker=self.batch.worker)
 
     def derive(self, case: Case, subject: Subject) -> Derivative | None:
         """What would be released, or, of an upload, shown to who brought it; None for a prompt."""
@@ -215,7 +181,9 @@ class _Sieve:
             return derivative.make(subject, case.evidence, folder=f"{case.upload.folder}/{folder}", signer=None)
         return derivative.make(subject, case.evidence, folder=folder, signer=signer())
 
-    def move(self, case: Case, screening: Screening, verdict: Verdict, made: Derivative | None) -> None:
+    def move(
+        self, case: Case, screening: Screening, verdict: Verdict, made: Derivative | None, subject: Subject
+    ) -> None:
         """Clear, hold or refuse. Raises CaseTaken when the lease was lost."""
         fence = {"lease_token": self.batch.token}
         codes = list(dict.fromkeys(trigger.policy_code for trigger in verdict.triggers if trigger.policy_code))
@@ -224,13 +192,16 @@ class _Sieve:
             "severity": verdict.severity,
             "policy_codes": codes,
             "findings": [
-                *({"sentence": _sentence(trigger)} for trigger in verdict.triggers),
-                *({"sentence": f"In shadow, moving nothing: {_sentence(trigger)}"} for trigger in verdict.shadow),
-                *({"sentence": f"The person answers for it: {_sentence(one)}"} for one in verdict.acknowledged),
+                *({"sentence": sentence(trigger)} for trigger in verdict.triggers),
+                *({"sentence": f"In shadow, moving nothing: {sentence(trigger)}"} for trigger in verdict.shadow),
+                *({"sentence": f"The person answers for it: {sentence(one)}"} for one in verdict.acknowledged),
             ],
         }
         if made is not None:
             fields |= made.fields()
+        elif isinstance(subject, Original):
+            # Nothing of it is released, and what it looks like is remembered where the refusal is severe.
+            fields["derivative_traces"] = [list(trace) for trace in subject.traces]
         ruling = Ruling(
             kind=Decision.ActorKind.MACHINE,
             reason=_reason(verdict),
@@ -314,58 +285,6 @@ def _subject(case: Case) -> Subject:
     return read_original(case)
 
 
-def worst(place: int, views: Sequence[Sequence[Signal]]) -> list[Signal]:
-    """Of each signal the one of the view where it is worst: what is no number first, then the highest score.
-
-    Raises ItemFault with `place` when a classifier did not speak of every view.
-    """
-    said = [{(one.name, one.model, one.version): one for one in view} for view in views]
-    if any(each.keys() != said[0].keys() for each in said):
-        raise ItemFault(place, "not every view of it was looked at")
-    return [
-        max((each[key] for each in said), key=lambda one: one.score if math.isfinite(one.score) else math.inf)
-        for key in said[0]
-    ]
-
-
-def _rows(subject: str, signals: Sequence[Signal], house: PolicySet) -> list[SignalRow]:
-    """The signals as rows, each with the policy that reads it and the score from which on that asks."""
-    read_by = {(one.signal, one.model): (policy.code, one.review) for policy, one in house.thresholds(subject)}
-    rows = []
-    for signal in signals:
-        code, threshold = read_by.get((signal.name, signal.model), ("", None))
-        whole = isinstance(signal.score, int | float) and math.isfinite(signal.score)
-        where = f" in {signal.field}" if signal.field not in {"", "prompt"} else ""
-        rows.append(
-            SignalRow(
-                name=f"{signal.name}{where}"[:80],
-                score=float(signal.score) if whole else None,
-                fault="" if whole else repr(signal.score)[:40],
-                model=signal.model[:80],
-                version=signal.version[:80],
-                policy_code=code,
-                threshold=threshold,
-            )
-        )
-    return rows
-
-
-def _sentence(trigger: Trigger) -> str:
-    """One reason for a verdict, for the moderator."""
-    policy = policies().named(trigger.policy_code)
-    title = in_words(policy.titles) if policy else "Every policy"
-    if trigger.action == "unscreened":
-        return f"{title}: not screened, {trigger.why}"
-    acts = "refuses" if trigger.action == "block" else "asks"
-    words = f" by {', '.join(f'“{word}”' for word in trigger.words)}" if trigger.words else ""
-    if trigger.field == "prompt" and not trigger.words:
-        words = " by the meaning of what stands"
-    elif trigger.words and trigger.field not in {"prompt", "negative_prompt"}:
-        words += ", which is written in the picture,"
-    where = f" in {trigger.field}" if trigger.field else ""
-    return f"{title} {acts}{words}{where} ({trigger.signal} {trigger.score or 0:.2f} of {trigger.threshold:.2f})"
-
-
 def _reason(verdict: Verdict) -> str:
     """The decision's reason. It is audited, so it names policies and signals but no words of the prompt."""
     if not verdict.triggers:
@@ -374,11 +293,6 @@ def _reason(verdict: Verdict) -> str:
         f"{one.policy_code or one.signal} {one.action}{f': {one.why}' if one.why else ''}" for one in verdict.triggers
     ]
     return "; ".join(dict.fromkeys(reasons))[:500]
-
-
-def _digest(rows: Sequence[SignalRow]) -> str:
-    lines = sorted(f"{row.name}|{row.score!r}|{row.fault}|{row.model}|{row.version}" for row in rows)
-    return sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _because(ruling: Ruling, why: str) -> Ruling:

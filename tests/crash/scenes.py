@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from io import StringIO
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from django.conf import settings
 from django.core.files.base import ContentFile
+from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 
@@ -28,13 +31,24 @@ from moderation.actions import (
     claim_next,
     decide,
     inquiries,
+    known,
     lift,
     look_again,
     registry,
     withdraw,
 )
 from moderation.actions.samples import waiting
-from moderation.models import Case, Descriptor, Freeze, Inquiry, ReferencePicture, SecondLook, Upload
+from moderation.models import (
+    BlockedPicture,
+    Case,
+    Descriptor,
+    Freeze,
+    Inquiry,
+    ReferencePicture,
+    Sample,
+    SecondLook,
+    Upload,
+)
 from moderation.screening import leases
 from moderation.screening.inquiries import answer_one
 from moderation.screening.references import describe_one
@@ -233,6 +247,36 @@ def protected() -> None:
     assert not ReferencePicture.objects.filter(state="waiting").exists(), "a picture waits for ever"
     assert not ReferencePicture.objects.exclude(file_key="").exists(), "a picture of a protected person is kept"
     assert not Descriptor.objects.kept().filter(template__entry=entry).exists(), "a face outlasts its entry"
+def listed() -> None:
+    """An operator puts a hash on a list and takes it off; whoever is killed at that runs the command again."""
+    order_everything()
+    with NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("a5c3" * 16)
+        file.flush()
+        if not BlockedPicture.objects.exists():
+            call_command("blocklist", "import", file.name, source="exchange", policy="weapon", stdout=StringIO())
+        call_command("blocklist", "retire", source="exchange", reason="a mistake", stdout=StringIO())
+    assert not BlockedPicture.objects.standing().exists()
+    assert BlockedPicture.objects.count() == 1
+    main_path()
+
+
+def scanned_again() -> None:
+    """A list names what is out: a moderator is asked, once, however often the command is run."""
+    main_path()
+    call_command("rescan", stdout=StringIO(), stderr=StringIO())
+    if not BlockedPicture.objects.exists():
+        case = (
+            Case.objects.filter(subject="medium", state="cleared").exclude(derivative_traces=[]).order_by("pk").first()
+        )
+        assert case is not None
+        known.import_list(
+            {case.derivative_traces[0][1]: ""}, source="exchange", policy_code="weapon", file_sha256="", by="tests"
+        )
+    call_command("rescan", stdout=StringIO(), stderr=StringIO())
+    asked = Sample.objects.filter(stratum="rescan")
+    assert asked.exists()
+    assert asked.count() == asked.values("case").distinct().count()
 
 
 def months_pass() -> None:
@@ -284,6 +328,8 @@ SCENES: dict[str, Callable[[], None]] = {
     "moderations.": judged,
     "registry.": protected,
     "reference.": protected,
+    "blocklist.": listed,
+    "rescan.": scanned_again,
     "sweep.expire": months_pass,
     "sweep.grant_monthly": months_pass,
     "wallet.open": first_wallet,

@@ -20,8 +20,9 @@ from generation.serving import released_file
 from journal import files
 from moderation.models import Case, Screening
 from moderation.screening.films import EVEN, NOTHING_NEW, SIDE, chosen, read_film
+from moderation.screening.films import EVEN, chosen, read_film
+from moderation.screening.looking import worst
 from moderation.screening.originals import Unreadable
-from moderation.screening.worker import worst
 from moderation.signals import ItemFault, Signal
 from tests import path
 from tests.invariants import assert_nothing_lost

@@ -23,7 +23,8 @@ from moderation.rules import policies
 from moderation.screening import oldest_pending_age
 from moderation.screening.leases import claim
 from moderation.screening.originals import Original, View
-from moderation.screening.worker import _sentence, screen_waiting
+from moderation.screening.records import sentence
+from moderation.screening.worker import screen_waiting
 from moderation.verdict import Trigger
 from tests.moderation.conftest import (
     Moderators,
@@ -325,10 +326,10 @@ def test_what_is_written_in_a_picture_holds_it_and_only_the_moderator_is_told_th
     assert not case.screenings.get().signals.filter(name__contains="nude").exists()
 
 
-def test_a_moderator_reads_what_asked_in_a_sentence() -> None:
+def test_a_moderator_reads_what_asked_in_asentence() -> None:
     asked = Trigger("fake.review", "fake.review", 0.81, 0.5, "review", 0, field="prompt")
-    assert _sentence(asked).endswith("asks by the meaning of what stands in prompt (fake.review 0.81 of 0.50)")
-    assert "by “knife” in prompt" in _sentence(replace(asked, words=("knife",)))
-    assert "meaning" not in _sentence(replace(asked, field="frame at 1.50 s"))
-    seen = _sentence(replace(asked, field="frame at 1.50 s", words=("knife",)))
+    assert sentence(asked).endswith("asks by the meaning of what stands in prompt (fake.review 0.81 of 0.50)")
+    assert "by “knife” in prompt" in sentence(replace(asked, words=("knife",)))
+    assert "meaning" not in sentence(replace(asked, field="frame at 1.50 s"))
+    seen = sentence(replace(asked, field="frame at 1.50 s", words=("knife",)))
     assert "by “knife”, which is written in the picture, in frame at 1.50 s" in seen
