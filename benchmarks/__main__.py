@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # In a process of its own each: settings are read once, and one's leftovers must not slow down the next.
-ALL = ("web", "claim", "path", "follow", "reads", "billing", "till", "engine", "gate")
+ALL = ("web", "claim", "path", "follow", "reads", "billing", "till", "engine", "gate", "known")
 
 
 def main(names: list[str]) -> int:

@@ -9,10 +9,13 @@ ROUNDS = 60
 
 
 def fill(number: int) -> None:
-    """So many hashes of no picture in the list, written as an import writes them, triggers and all."""
+    """So many hashes of no picture in the list. An import writes their words by a trigger; here they come in one go."""
     from django.db import connections
 
     with connections["owner"].cursor() as cursor:
+        cursor.execute("ALTER TABLE moderation_blockedpicture DISABLE TRIGGER USER")
+        cursor.execute("SELECT coalesce(max(id), 0) FROM moderation_blockedpicture")
+        (last,) = cursor.fetchone()
         cursor.execute(
             """
             INSERT INTO moderation_blockedpicture (digits, source, reference, policy_code, added_with_id, added_at,
@@ -23,6 +26,17 @@ def fill(number: int) -> None:
             """,
             [number - _number()],
         )
+        cursor.execute("ALTER TABLE moderation_blockedpicture ENABLE TRIGGER USER")
+        cursor.execute("ALTER TABLE moderation_blockedword DROP CONSTRAINT moderation_blockedword_pkey")
+        cursor.execute(
+            """
+            INSERT INTO moderation_blockedword
+            SELECT half.word, half.other, picture.id
+              FROM moderation_blockedpicture picture, moderation_halves(picture.digits) half WHERE picture.id > %s
+            """,
+            [last],
+        )
+        cursor.execute("ALTER TABLE moderation_blockedword ADD PRIMARY KEY (word, other, picture_id)")
         # As autovacuum does after an import: an index is read alone only where rows are known to be seen by all.
         cursor.execute("VACUUM ANALYZE moderation_blockedword")
         cursor.execute("VACUUM ANALYZE moderation_blockedpicture")

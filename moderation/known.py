@@ -39,7 +39,7 @@ def signals_of(views: Sequence[Sequence[Pdq]]) -> list[list[Signal]]:
     try:
         found = near([digits for _, digits in ways])
     except Error as error:
-        raise MachineryFault(f"known pictures cannot be looked up: {error}") from error
+        raise MachineryFault(f"known pictures cannot be looked up: {str(error).partition(chr(10))[0]}") from error
     closest: dict[tuple[int, bool], Near] = {}
     for one in found:
         key = ways[one.place][0], one.picture.case_id is not None

@@ -2,6 +2,7 @@
 
 from moderation.models.cases import CASE_ARROWS, Case, CaseQuerySet, Decision, Freeze, Look, Screening, Signal
 from moderation.models.inquiries import Inquiry, Metered
+from moderation.models.known import BlockedPicture, BlockedPictureQuerySet, ListChange
 from moderation.models.registry import (
     Descriptor,
     Ending,
@@ -12,7 +13,6 @@ from moderation.models.registry import (
     RegistryState,
     Template,
 )
-from moderation.models.known import BlockedPicture, BlockedPictureQuerySet, ListChange
 from moderation.models.samples import Sample, SecondLook
 from moderation.models.uploads import Upload, UploadQuerySet
 

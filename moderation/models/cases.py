@@ -135,6 +135,7 @@ class Case(models.Model):
     # Bits in which the perceptual hashes of original and derivative differ.
     derivative_distance = models.PositiveSmallIntegerField(null=True)
     # Perceptual hashes of what is seen in it, each [where, 64 hexadecimal digits, quality]; see moderation/traces.py.
+    # Of what was blocked, where no such file is made: of what was screened.
     derivative_traces = models.JSONField(default=list)
     # Of a film: the frame that stands for it, in the released store beside it.
     poster_key = models.CharField(max_length=200, blank=True, default="")

@@ -247,6 +247,8 @@ def protected() -> None:
     assert not ReferencePicture.objects.filter(state="waiting").exists(), "a picture waits for ever"
     assert not ReferencePicture.objects.exclude(file_key="").exists(), "a picture of a protected person is kept"
     assert not Descriptor.objects.kept().filter(template__entry=entry).exists(), "a face outlasts its entry"
+
+
 def listed() -> None:
     """An operator puts a hash on a list and takes it off; whoever is killed at that runs the command again."""
     order_everything()

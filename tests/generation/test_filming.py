@@ -20,7 +20,6 @@ from generation.serving import released_file
 from journal import files
 from moderation.models import Case, Screening
 from moderation.screening.films import EVEN, NOTHING_NEW, SIDE, chosen, read_film
-from moderation.screening.films import EVEN, chosen, read_film
 from moderation.screening.looking import worst
 from moderation.screening.originals import Unreadable
 from moderation.signals import ItemFault, Signal
