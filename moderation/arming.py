@@ -43,18 +43,21 @@ class Arming(bootsteps.StartStopStep):  # type: ignore[misc]
         return QUEUE in worker.app.amqp.queues.consume_from  # type: ignore[attr-defined]
 
     def start(self, worker: object) -> None:
-        """Exits with 1 when a classifier is missing or a policy is written wrongly: nothing is cleared by accident."""
+        """Exits with 1 when a classifier or a means to mark is missing, or a policy is written wrongly: nothing is
+        cleared by accident, and nothing leaves unmarked."""
         # Drawing workers look this module up too, and have none of the packages for it.
         from moderation import derivative
         from moderation.provenance.authority import KeysUnusable
-        from moderation.screening.marks import signer
+        from moderation.provenance.watermark import WatermarkUnusable
+        from moderation.screening.marks import signer, watermark
         from moderation.sealing import SealingKeysUnusable
 
         try:
             armed = armoury()
             signer()
             registry.ring()
-        except (Unarmed, PolicyError, KeysUnusable, SealingKeysUnusable) as error:
+            watermark()
+        except (Unarmed, PolicyError, KeysUnusable, SealingKeysUnusable, WatermarkUnusable) as error:
             print(f"The screening worker does not start: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from error
         derivative.warm_up()

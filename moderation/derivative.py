@@ -1,4 +1,4 @@
-"""Make the file that is released: resized, re-encoded without metadata, kept under its own hash."""
+"""Make the file that is released: resized, marked, re-encoded without metadata, kept under its own hash."""
 
 import io
 import tempfile
@@ -15,7 +15,9 @@ from journal import files
 from journal.failpoints import failpoint
 from moderation.provenance.credentials import Made, Signer
 from moderation.provenance.pdq import pdq
+from moderation.provenance.watermark import Watermark
 from moderation.screening.originals import Original
+from moderation.signals import MachineryFault
 
 # Bits of 64 in which the perceptual hashes may differ before a person has to compare the two.
 # Two different pictures are about 32 apart, and hardly ever less than 18.
@@ -61,13 +63,20 @@ def warm_up() -> None:
     imagehash.phash(Image.new("L", (32, 32)))
 
 
-def make(original: Original, evidence: dict[str, Any], *, folder: str, signer: Signer | None) -> Derivative:
+def make(
+    original: Original, evidence: dict[str, Any], *, folder: str, signer: Signer | None,
+    watermark: Watermark | None = None,
+) -> Derivative:  # fmt: skip
     """Make the derivative and keep it in the private released store, where only the gate's join shows it.
 
     It is resized to what the evidence says it is released at, and stays as it is where that says nothing. `folder` is
-    the lease token: a worker that lost its lease leaves dust, never another's file. `signer` marks what a model made;
-    None for an upload, which is its owner's. The distance is taken from the bytes as written, not from what we meant
-    to write; a film's is that of its farthest frame that was looked at. The perceptual hashes are of those bytes too.
+    the lease token: a worker that lost its lease leaves dust, never another's file. `signer` signs what a model made;
+    None for an upload, which is its owner's. `watermark` is put into pictures that the evidence calls photographic, and
+    into the poster of such a film; not into its frames, each of which would take as long as a picture does.
+
+    The distance is taken from the bytes as written, not from what we meant to write; a film's is that of its farthest
+    frame that was looked at. The perceptual hashes are of those bytes too. Raises MachineryFault where a picture should
+    be marked and there is nothing to mark it with.
     """
     failpoint("derivative.before_make")
     view = original.views[0]
@@ -75,15 +84,24 @@ def make(original: Original, evidence: dict[str, Any], *, folder: str, signer: S
     size = (int(evidence.get("release_width", first.width)), int(evidence.get("release_height", first.height)))
     resampling = RESAMPLING[evidence.get("resampling", "lanczos")]
 
-    def marked(data: bytes, media_type: str) -> bytes:
+    is_marked = signer is not None and bool(evidence.get("is_photographic"))
+    if is_marked and watermark is None:
+        raise MachineryFault("a photographic picture is to be marked, and there is no watermark to mark it with")
+
+    def signed(data: bytes, media_type: str, *, watermarked: bool = False) -> bytes:
         if signer is None:
             return data
         made: Made = "compositeWithTrainedAlgorithmicMedia" if evidence.get("goes_in") else "trainedAlgorithmicMedia"
-        return signer.sign(data, media_type, made=made, model=evidence.get("model", ""))
+        return signer.sign(data, media_type, made=made, model=evidence.get("model", ""), watermarked=watermarked)
+
+    def still(size: tuple[int, int]) -> bytes:
+        plain = first if first.size == size else first.resize(size, resampling)
+        marked = watermark.embed(plain.convert("RGB")) if is_marked and watermark else None
+        return signed(_png(marked or plain), "image/png", watermarked=marked is not None)
 
     if original.film is not None:
-        return _film(original, size, resampling, folder, marked)
-    data = marked(_png(first, size, resampling), "image/png")
+        return _film(original, size, resampling, folder, signed, still)
+    data = still(size)
     sha256 = files.digest(data)
     failpoint("derivative.before_write")
     key = files.write_once(files.released(), f"{folder}/{sha256}.png", data)
@@ -103,12 +121,11 @@ def _trace(where: str, kept: Image.Image) -> tuple[str, str, int]:
 
 def _film(
     original: Original, size: tuple[int, int], resampling: Image.Resampling, folder: str,
-    marked: Callable[[bytes, str], bytes],
+    signed: Callable[[bytes, str], bytes], still: Callable[[tuple[int, int]], bytes],
 ) -> Derivative:  # fmt: skip
     assert original.film is not None
     even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    data = marked(_mp4(original.film, even, resampling), "video/mp4")
-    poster = marked(_png(original.views[0].picture, even, resampling), "image/png")
+    data, poster = signed(_mp4(original.film, even, resampling), "video/mp4"), still(even)
     sha256, poster_sha256 = files.digest(data), files.digest(poster)
     failpoint("derivative.before_write")
     key = files.write_once(files.released(), f"{folder}/{sha256}.mp4", data)
@@ -124,10 +141,9 @@ def _film(
     return Derivative(key, sha256, 64 if times else distance, poster_key, poster_sha256, tuple(traces))
 
 
-def _png(picture: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> bytes:
-    resized = picture if picture.size == size else picture.resize(size, resampling)
+def _png(picture: Image.Image) -> bytes:
     # A new picture from pixels alone: no text chunk, profile or camera fact travels along.
-    clean = Image.frombytes("RGB", resized.size, resized.convert("RGB").tobytes())
+    clean = Image.frombytes("RGB", picture.size, picture.convert("RGB").tobytes())
     written = io.BytesIO()
     clean.save(written, format="PNG", optimize=False)
     return written.getvalue()

@@ -1,4 +1,5 @@
-"""Whether a file came from here: by its sum, by perceptual hashes of what was released, by its credentials.
+"""Whether a file came from here: by its sum, by perceptual hashes of what was released, by its credentials, by its
+watermark.
 
 Costs one look-up by the sum, and for each hash the rows that share a word of 16 bits with it, or nearly: one in two
 hundred and fifty of a million unlike pictures.
@@ -31,8 +32,9 @@ class Alike:
     distance: int
 
 
-def answer(told: dict[str, Any]) -> dict[str, Any]:
-    """What is said of a file, from what the limited process told of it (moderation/formats/tracing.py).
+def answer(told: dict[str, Any], *, watermark: bool | None) -> dict[str, Any]:
+    """What is said of a file, from what the limited process told of it (moderation/formats/tracing.py), and whether our
+    watermark is in its pixels, None where it could not be looked for.
 
     came_from_here: true or false, null where it cannot be said. altered: the same, where it came from here. traces says
     what each of them found. Nothing in it says whose it is or what it was asked for with.
@@ -44,7 +46,7 @@ def answer(told: dict[str, Any]) -> dict[str, Any]:
     credentials = told["credentials"]
     signed = credentials["state"]
     found = same or (near.case if near else None)
-    came = bool(found) or signed in {"ours", "ours_altered"}
+    came = bool(found) or signed in {"ours", "ours_altered"} or bool(watermark)
     whole = bool(same) or signed == "ours"
     can_tell = any(quality >= LEAST_QUALITY for _, _, quality in told["hashes"])
     return {
@@ -59,6 +61,7 @@ def answer(told: dict[str, Any]) -> dict[str, Any]:
             "file": bool(same),
             "credentials": signed,
             "perceptual_hash": near.distance if near else 0 if same else None,
+            "watermark": watermark,
         },
         "signed_by": credentials["issuer"] if signed == "foreign" else None,
     }

@@ -223,6 +223,7 @@ def _store(job: Job, token: uuid.UUID, results: list[tuple[Medium, Drawn | NotDr
                     "prompt": job.prompt,
                     "negative_prompt": job.negative_prompt,
                     "model": job.model,
+                    "is_photographic": cards()[job.model].is_photographic,
                     "seed": medium.seed,
                     **film,
                     **goes_in,

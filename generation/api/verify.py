@@ -27,7 +27,9 @@ LOOK_EVERY = 0.25
 class VerificationOut(Schema):
     """What is known of a file. `came_from_here` and `altered` are null where it cannot be told. Nothing in it says
     whose it is. `traces.credentials` is none, ours, ours_altered, foreign or broken; `traces.perceptual_hash` the
-    number of 256 bits that differ, null where nothing looks like it."""
+    number of 256 bits that differ, null where nothing looks like it; `traces.watermark` whether our invisible mark is
+    in the picture, null where it could not be looked for, as in films and in what is no picture. A file that only the
+    mark tells of is an altered copy, or part of one."""
 
     id: str
     object: str = "verification"

@@ -106,7 +106,11 @@ class Tuning:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """One entry of the catalogue. memory_gb is what its weights and one batch need on a GPU, in `dtype`."""
+    """One entry of the catalogue. memory_gb is what its weights and one batch need on a GPU, in `dtype`.
+
+    is_photographic: what it draws can hold an invisible watermark, and leaves the house with one. False for flat
+    drawings, which cannot.
+    """
 
     name: str
     title: str
@@ -117,6 +121,7 @@ class ModelCard:
     licence: str
     commercial_ok: bool
     use_limits: str
+    is_photographic: bool
     dtype: str
     memory_gb: float
     tuning: Tuning

@@ -77,6 +77,8 @@ def load_card(path: Path, *, weights_root: Path) -> ModelCard:
         licence=top.take("licence", str),
         commercial_ok=top.take("commercial_ok", bool),
         use_limits=top.take("use_limits", str, default=" ").strip(),
+        # What a card does not say is marked: only a card can excuse its pictures.
+        is_photographic=top.take("is_photographic", bool, default=True),
         dtype=top.among("dtype", DTYPES),
         memory_gb=float(top.decimal("memory_gb")),
         tuning=_tuning(top),

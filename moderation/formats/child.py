@@ -1,9 +1,10 @@
 """The limited process that alone opens an original upload: `python -m moderation.formats.child KIND FOLDER`.
 
 Reads FOLDER/upload; leaves pixels (picture.png, alpha.png or film.mp4) and record.json there, or refused.json with a
-sentence. Of a kind `any` it leaves record.json alone: what can be told of where the file came from. Whatever it was
-given, what it leaves is encoded anew from pixels. It limits itself before it reads a byte: memory, time and file sizes
-by setrlimit, no new privileges, and no network where the kernel lets it have none.
+sentence. Of a kind `any` it leaves record.json, what can be told of where the file came from, and look.png, a picture
+made small, for the watermark to be read in. Whatever it was given, what it leaves is encoded anew from pixels. It
+limits itself before it reads a byte: memory, time and file sizes by setrlimit, no new privileges, and no network where
+the kernel lets it have none.
 """
 
 import ctypes

@@ -38,6 +38,15 @@ class Decoded:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Traced:
+    """What can be told of a file, see tracing.trace; of a picture besides a look at it, a PNG (RGB) of at most
+    LOOK_PIXELS, None of all else."""
+
+    told: dict[str, Any]
+    look: bytes | None
+
+
 def decode(chunks: Iterable[bytes], kind: Kind) -> Decoded:
     """Decode an upload that comes in chunks. Raises BadUpload.
 
@@ -60,9 +69,9 @@ def decode(chunks: Iterable[bytes], kind: Kind) -> Decoded:
         )
 
 
-def trace(data: bytes, anchors: bytes) -> dict[str, Any]:
-    """What can be told of any file at all, by the limited process: see tracing.trace. Raises BadUpload where even
-    that cannot be had: it is too large, or took more than a decoder has."""
+def trace(data: bytes, anchors: bytes) -> Traced:
+    """What can be told of any file at all, by the limited process. Raises BadUpload where even that cannot be had: it
+    is too large, or took more than a decoder has."""
     with tempfile.TemporaryDirectory(prefix="vaglio-upload-") as name:
         folder = Path(name)
         _keep([data], folder / "upload", max(limits.MOST_BYTES.values()))
@@ -70,8 +79,9 @@ def trace(data: bytes, anchors: bytes) -> dict[str, Any]:
         _run("any", folder)
         if not (folder / "record.json").is_file():
             raise BadUpload("The file could not be read with the means that a decoder has.")
+        look = folder / "look.png"
         told: dict[str, Any] = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return told
+        return Traced(told, look.read_bytes() if look.is_file() else None)
 
 
 def _keep(chunks: Iterable[bytes], path: Path, most: int) -> None:

@@ -12,6 +12,9 @@ MOST_SIDE = 2048
 MOST_FILM_SIDE = 1280
 MOST_FILM_KEPT = 128  # frames; of more, every second, third, ... is kept
 
+# Of a picture whose origin is asked for: so many pixels are enough to read the watermark in.
+LOOK_PIXELS = 512 * 512
+
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 FILM_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 

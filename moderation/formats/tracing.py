@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from moderation.formats import child
+from moderation.formats import child, limits
 
 # How files that can hold credentials begin, by the place of the first byte: a damaged one may still say whose it was.
 BEGINNINGS = (
@@ -22,7 +22,8 @@ FRAMES = 12
 
 
 def trace(path: Path, folder: Path) -> dict[str, Any]:
-    """sha256, bytes, kind (picture, film, other), hashes ([where, digits, quality] ...), credentials, why (a sentence).
+    """sha256, bytes, kind (picture, film, other), hashes ([where, digits, quality] ...), credentials, why (a sentence),
+    and of a picture look, the size of folder/look.png: this process is too small for the network that reads watermarks.
 
     folder/anchors.pem holds the roots that are ours.
     """
@@ -31,6 +32,7 @@ def trace(path: Path, folder: Path) -> dict[str, Any]:
     try:
         child.decode_picture(path, folder)
         told |= {"kind": "picture", "hashes": _of_picture(folder / "picture.png")}
+        told["look"] = _look(folder / "picture.png", folder / "look.png")
     except child.Refused as no_picture:
         try:
             child.decode_film(path, folder)
@@ -51,6 +53,17 @@ def _of_picture(path: Path) -> list[list[Any]]:
 
     with Image.open(path, formats=("PNG",)) as picture:
         return [["", one.digits, one.quality] for one in turned(picture.convert("RGB"))]
+
+
+def _look(path: Path, kept: Path) -> list[int]:
+    """The picture, made smaller where it is large, without loss."""
+    from PIL import Image
+
+    with Image.open(path, formats=("PNG",)) as picture:
+        share = min(1.0, (limits.LOOK_PIXELS / (picture.width * picture.height)) ** 0.5)
+        size = max(1, int(picture.width * share)), max(1, int(picture.height * share))
+        picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(kept)
+    return list(size)
 
 
 def _of_film(path: Path) -> list[list[Any]]:

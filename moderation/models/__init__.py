@@ -17,7 +17,8 @@ from moderation.models.samples import Sample, SecondLook
 from moderation.models.uploads import Upload, UploadQuerySet
 
 __all__ = [
-    "CASE_ARROWS", "BlockedPicture", "BlockedPictureQuerySet", "Case", "CaseQuerySet", "Decision", "Descriptor", "Ending", "Freeze", "Inquiry", "ListChange", "Look", "Metered",
-    "Protected", "ProtectedQuerySet", "ReferencePicture", "RegistryLook", "RegistryState", "Sample", "Screening",
-    "SecondLook", "Signal", "Template", "Upload", "UploadQuerySet",
+    "CASE_ARROWS", "BlockedPicture", "BlockedPictureQuerySet", "Case", "CaseQuerySet", "Decision", "Descriptor",
+    "Ending", "Freeze", "Inquiry", "ListChange", "Look", "Metered", "Protected", "ProtectedQuerySet",
+    "ReferencePicture", "RegistryLook", "RegistryState", "Sample", "Screening", "SecondLook", "Signal", "Template",
+    "Upload", "UploadQuerySet",
 ]  # fmt: skip

@@ -14,13 +14,14 @@ from journal.transactions import step
 from moderation import answers, registry, traces
 from moderation.classifiers.armoury import Armoury
 from moderation.formats import limits
-from moderation.formats.decoding import BadUpload, decode, trace
+from moderation.formats.decoding import BadUpload, Traced, decode, trace
 from moderation.models import Case, Inquiry
 from moderation.rules import policies
 from moderation.screening import uploads
 from moderation.screening.looking import look, required
-from moderation.screening.marks import keys
+from moderation.screening.marks import keys, watermark
 from moderation.screening.originals import Unreadable
+from moderation.screening.pictures import decode as reopen
 from moderation.screening.pictures import look_at
 from moderation.signals import ItemFault, Signal
 from moderation.verdict import judge
@@ -35,7 +36,8 @@ def answer_one(armoury: Armoury) -> bool:
     """Answer the oldest question that waits. False when there is none.
 
     1. It is claimed for as long as a decoder may take.
-    2. The limited process opens what came with it; what that tells is looked up, or judged.
+    2. The limited process opens what came with it; what that tells is looked up, or judged. In the pixels that it left
+       the watermark is looked for.
     3. The answer is written, once; the files are removed. The sweeper removes what a kill left.
     """
     with step("verify.claim"):
@@ -54,8 +56,8 @@ def answer_one(armoury: Armoury) -> bool:
         return True
     try:
         if inquiry.kind == Inquiry.Kind.ORIGIN:
-            told = trace(files.read(files.quarantine(), inquiry.file_key), keys().anchors)
-            _write(inquiry, Inquiry.State.ANSWERED, traces.answer(told))
+            found = trace(files.read(files.quarantine(), inquiry.file_key), keys().anchors)
+            _write(inquiry, Inquiry.State.ANSWERED, traces.answer(found.told, watermark=_is_marked(found)))
         else:
             _write(inquiry, Inquiry.State.ANSWERED, {"results": [_judged(one, armoury) for one in inquiry.question]})
     except BadUpload as bad:
@@ -66,6 +68,20 @@ def answer_one(armoury: Armoury) -> bool:
         log.error("inquiry %s: %s", inquiry.pk, error)
         _write(inquiry, Inquiry.State.FAILED, {"why": "The file was lost on our side. Bring it again."})
     return True
+
+
+def _is_marked(found: Traced) -> bool | None:
+    """Whether our watermark is in a picture; None where it could not be looked for."""
+    if found.look is None:
+        return None
+    width, height = found.told["look"]
+    if width * height > limits.LOOK_PIXELS:
+        return None
+    try:
+        return watermark().is_in(reopen(found.look, size=(width, height)))
+    except Unreadable as fault:
+        log.info("a picture that was asked about cannot be looked at for a watermark: %s", fault)
+        return None
 
 
 def _judged(one: dict[str, str], armoury: Armoury) -> dict[str, Any]:

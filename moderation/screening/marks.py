@@ -1,4 +1,7 @@
-"""The signer of released files, by the operator's keys or the house's own. Never imported by the web process."""
+"""What marks released files: the signer, by the operator's keys or the house's own, and the watermark.
+
+Never imported by the web process.
+"""
 
 import os
 from functools import lru_cache
@@ -9,6 +12,7 @@ from django.conf import settings
 from moderation.provenance import authority
 from moderation.provenance.authority import Keys, KeysUnusable
 from moderation.provenance.credentials import Signer
+from moderation.provenance.watermark import Watermark
 
 
 @lru_cache
@@ -29,4 +33,12 @@ def signer() -> Signer:
     return Signer(keys())
 
 
+@lru_cache
+def watermark() -> Watermark:
+    """The watermark of this process. Raises WatermarkUnusable."""
+    return Watermark(settings.WATERMARK_KEYS or [settings.SECRET_KEY])
+
+
 os.register_at_fork(after_in_child=signer.cache_clear)
+# onnxruntime's threads do not come along into a process forked from this one.
+os.register_at_fork(after_in_child=watermark.cache_clear)

@@ -22,7 +22,7 @@ from moderation.rules import policies
 from moderation.screening import uploads
 from moderation.screening.leases import Batch, beating, claim, note_fault, put_back
 from moderation.screening.looking import look, required
-from moderation.screening.marks import signer
+from moderation.screening.marks import signer, watermark
 from moderation.screening.originals import Original, Unfit, Unreadable
 from moderation.screening.pictures import read_original
 from moderation.screening.records import keep, sentence
@@ -156,7 +156,7 @@ class _Sieve:
         except CaseTaken:
             log.info("case %s is no longer ours", case.pk)
             return False
-        except _MACHINERY:
+        except (MachineryFault, *_MACHINERY):
             raise
         except Exception as error:
             log.exception("case %s could not be moved", case.pk)
@@ -179,7 +179,8 @@ class _Sieve:
         folder = str(self.batch.token)
         if case.subject == Case.Subject.UPLOAD:
             return derivative.make(subject, case.evidence, folder=f"{case.upload.folder}/{folder}", signer=None)
-        return derivative.make(subject, case.evidence, folder=folder, signer=signer())
+        mark = watermark() if case.evidence.get("is_photographic") else None
+        return derivative.make(subject, case.evidence, folder=folder, signer=signer(), watermark=mark)
 
     def move(
         self, case: Case, screening: Screening, verdict: Verdict, made: Derivative | None, subject: Subject
@@ -263,7 +264,7 @@ class _Sieve:
         """The file for release of what could not be judged; none where even that fails."""
         try:
             made = self.derive(case, subject) if subject is not None else None
-        except _MACHINERY:
+        except (MachineryFault, *_MACHINERY):
             raise
         except Exception:
             log.exception("no file for release could be made of case %s", case.pk)

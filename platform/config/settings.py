@@ -274,6 +274,9 @@ C2PA_ANCHORS = env.text("C2PA_ANCHORS", "")
 # What is kept of protected persons' faces is sealed with the first of these keys; all of them open. Without them the
 # house makes its own in the data folder.
 REGISTRY_KEYS = env.text("REGISTRY_KEYS", "").replace(",", " ").split()
+# Secrets that the invisible watermark is derived from, with commas between: the first marks, all are looked for.
+# Without any it is SECRET_KEY, which then cannot be changed without losing the marks of what was released.
+WATERMARK_KEYS = env.words("WATERMARK_KEYS")
 # Of what the machine releases, such shares are looked at again by a person: of all of it, and of what nearly asked.
 AUDIT_SHARE = env.share("AUDIT_SHARE", 0.01)
 NEAR_MISS_SHARE = env.share("NEAR_MISS_SHARE", 0.1)
