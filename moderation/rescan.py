@@ -17,9 +17,10 @@ from moderation import known
 from moderation.actions import withdraw
 from moderation.classifiers.armoury import Armoury
 from moderation.models import Case, Decision, Sample, Screening
-from moderation.policy import KNOWN
+from moderation.policy import KNOWN, UPLOAD
 from moderation.provenance.pdq import Pdq, turned_digits
 from moderation.rules import policies
+from moderation.screening import uploads
 from moderation.screening.looking import look, required, worst
 from moderation.screening.originals import Unfit, Unreadable
 from moderation.screening.pictures import read_original
@@ -157,6 +158,8 @@ def _from_file(case: Case, armoury: Armoury) -> Found:
 
 def _judged(case: Case, signals: Sequence[Signal], needed: set[str] | frozenset[str]) -> Found:
     acknowledged = case.evidence.get("acknowledged", ())
+    if case.subject == Case.Subject.UPLOAD:
+        signals = [*(one for one in signals if one.model != UPLOAD), *uploads.brought(case)]
     verdict = judge(policies(), case.subject, signals, needed, key=str(case.key), acknowledged=acknowledged)
     return Found(signals, verdict, ())
 

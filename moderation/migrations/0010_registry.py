@@ -19,7 +19,7 @@ def begin(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('moderation', '0008_samples'),
+        ('moderation', '0009_known'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

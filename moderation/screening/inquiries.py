@@ -93,7 +93,7 @@ def _judged(one: dict[str, str], armoury: Armoury) -> dict[str, Any]:
     else:
         subject = Case.Subject.UPLOAD
         # What is asked is what is seen in it: consent is nothing that this can be asked about.
-        signals = [*_seen(files.read(files.quarantine(), one["file"]), armoury), *uploads.brought(attested=True)]
+        signals = [*_seen(files.read(files.quarantine(), one["file"]), armoury), *uploads.said(attested=True)]
     verdict = judge(policies(), subject, signals, required(armoury, subject))
     return answers.told(verdict, signals, "text" if "text" in one else "image")
 

@@ -18,8 +18,13 @@ from moderation.screening.originals import Unfit, Unreadable
 from moderation.signals import MachineryFault, Signal
 
 
-def brought(*, attested: bool) -> list[Signal]:
-    """What is known of how an upload was brought: whether nobody said that the people in it agreed."""
+def brought(case: Case) -> list[Signal]:
+    """What is known of how the upload of a case was brought."""
+    return said(attested=bool(case.evidence.get("attested")))
+
+
+def said(*, attested: bool) -> list[Signal]:
+    """Whether nobody said that the people in it agreed."""
     return [Signal("unattested", 0.0 if attested else 1.0, UPLOAD, "1")]
 
 

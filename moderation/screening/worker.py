@@ -140,7 +140,7 @@ class _Sieve:
         """Let the policies speak, and move the case. False if it went back to wait, or is no longer ours."""
         house = policies()
         if case.subject == Case.Subject.UPLOAD:
-            signals = [*signals, *uploads.brought(attested=bool(case.evidence.get("attested")))]
+            signals = [*signals, *uploads.brought(case)]
         verdict = judge(
             house,
             case.subject,

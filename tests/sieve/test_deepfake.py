@@ -9,7 +9,7 @@ from PIL import Image
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.persons import DATA_SHA256, Persons
 from moderation.policy import PolicySet
-from moderation.screening.uploads import brought
+from moderation.screening.uploads import said as said_of_it
 from moderation.signals import Signal
 from moderation.verdict import judge
 
@@ -59,7 +59,7 @@ def of_prompt(armoury: Armoury, house: PolicySet, prompt: str) -> dict[str, str]
 
 def of_upload(armoury: Armoury, house: PolicySet, picture: Image.Image, *, attested: bool) -> dict[str, str]:
     (signals,) = armoury.screen_pictures([picture])
-    return said(armoury, house, "upload", [*signals, *brought(attested=attested)])
+    return said(armoury, house, "upload", [*signals, *said_of_it(attested=attested)])
 
 
 @pytest.mark.parametrize(
