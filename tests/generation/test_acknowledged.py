@@ -104,7 +104,7 @@ def test_only_a_soft_block_is_answered_for() -> None:
     assert (verdict(0.95), verdict(1.0), verdict(0.6), verdict(0.0)) == ("clear", "block", "review", "clear")
 
 
-def test_a_negative_prompt_may_name_a_style() -> None:
+def test_a_negative_prompt_may_name_a_style(db: None) -> None:
     assert judge_prompt_now("a cat", "picasso, rembrandt") is None
 
 
