@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("words", "cost", "text")
+PARTS = ("words", "names", "cost", "text", "faces", "watermark")
 
 
 def main() -> int:
