@@ -188,7 +188,8 @@ def main() -> None:
         recovered(mark, f"{len(drawn)} drawings of the house painter", drawn)
     if "alarms" in asked.part:
         taken, alarms = [], 0
-        for picture in unmarked(photos, drawn, chance):
+        number = 0
+        for number, picture in enumerate(unmarked(photos, drawn, chance), start=1):  # noqa: B007  it is read below
             begun = time.perf_counter()
             alarms += mark.is_in(picture)
             taken.append(time.perf_counter() - begun)
