@@ -8,63 +8,31 @@ from PIL import Image
 
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.clip import weights_version
-from moderation.policy import PolicySet
+from moderation.policy import KNOWN, PolicySet
 from moderation.signals import ItemFault, Signal
 from moderation.verdict import judge
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WEIGHTS = ROOT / "training" / "weights"
-# What scenes.jpg shows, row by row: combinations that the CLIP never learnt (but for the apple and the blood, which
-# has too few), softened. Drawings: Fluent Emoji (MIT), Noto Emoji (Apache-2.0), and our own gun and sword.
+# What scenes.jpg shows, row by row: harmless combinations that the CLIP never learnt (but for the apple), and things
+# that policies look for, in colours that it never saw them in where there are such; half of them softened. Drawings: Fluent
+# Emoji (MIT), Noto Emoji (Apache-2.0), Twemoji (CC BY 4.0), and our own gun and sword.
 HARMLESS = [
-    "red apple",
-    "blue owl",
-    "blue key",
-    "yellow anchor",
-    "yellow tree",
-    "red crown",
-    "white bear",
-    "yellow hat",
-    "white flower",
-    "yellow carrot",
-    "yellow rabbit",
-    "orange milk",
-    "orange octopus",
-    "white bee",
-    "black airplane",
-    "red bus",
-    "blue fox",
-    "green airplane",
-    "red tractor",
-    "black rose",
-    "white fox",
-    "black book",
-    "purple key",
-    "pink flower",
-]
+    "red apple", "green dinosaur", "grey saw", "black snail", "pink squid", "green kiwi",
+    "grey jellyfish", "purple wolf", "red mushroom", "black turtle", "yellow taxi", "black compass",
+    "purple corn", "blue turkey", "black butterfly", "orange teddy bear", "blue sandwich", "blue gorilla",
+    "purple pear", "yellow pretzel", "purple umbrella", "orange person", "orange bell", "brown doughnut",
+]  # fmt: skip
 SOUGHT = [
-    "sword",
-    "gun",
-    "skull",
-    "bomb",
-    "sword",
-    "gun",
-    "cocktail",
-    "cigarette",
-    "gun",
-    "knife",
-    "wine",
-    "sword",
-    "bomb",
-    "skull",
-    "blood",
-    "blood",
-]
+    "sword", "gun", "skull", "bomb", "dagger", "gun",
+    "cocktail", "cigarette", "beer", "knife", "wine", "sword",
+    "bomb", "skull", "drop of blood", "drop of blood",
+]  # fmt: skip
 SOUGHT_BY = {
-    "weapon": {"sword", "gun", "bomb", "knife"},
-    "alcohol_tobacco": {"cocktail", "cigarette", "wine"},
+    "weapon": {"sword", "gun", "bomb", "knife", "dagger"},
+    "alcohol_tobacco": {"cocktail", "cigarette", "wine", "beer"},
     "skull": {"skull"},
-    "blood": {"blood"},
+    "blood": {"drop of blood"},
 }
 SIDE, COLUMNS = 64, 8
 
@@ -115,9 +83,9 @@ def test_the_policies_are_calibrated_for_the_weights_that_are_shipped(house: Pol
 
 
 def test_every_answer_that_the_policies_ask_for_comes(house: PolicySet, seen: dict[str, list[list[Signal]]]) -> None:
-    asked = {(one.signal, one.model) for _, one in house.thresholds("medium")}
+    asked = {(signal, model) for signal, model, _ in house.asked("medium") if model != KNOWN}
     for signals in seen["harmless"] + seen["sought"]:
-        assert {(one.name, one.model) for one in signals} == asked
+        assert {(one.name, one.model) for one in signals} >= asked
         assert all(0 <= one.score <= 1 for one in signals)
 
 
