@@ -15,8 +15,8 @@ from moderation.verdict import judge
 ROOT = Path(__file__).resolve().parent.parent.parent
 WEIGHTS = ROOT / "training" / "weights"
 # What scenes.jpg shows, row by row: harmless combinations that the CLIP never learnt (but for the apple), and things
-# that policies look for, in colours that it never saw them in where there are such; half of them softened. Drawings: Fluent
-# Emoji (MIT), Noto Emoji (Apache-2.0), Twemoji (CC BY 4.0), and our own gun and sword.
+# that policies look for, in colours that it never saw them in where there are such; half of them softened. Drawings: by
+# Fluent Emoji (MIT), Noto Emoji (Apache-2.0), Twemoji (CC BY 4.0), and our own gun and sword.
 HARMLESS = [
     "red apple", "green dinosaur", "grey saw", "black snail", "pink squid", "green kiwi",
     "grey jellyfish", "purple wolf", "red mushroom", "black turtle", "yellow taxi", "black compass",
