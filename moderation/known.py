@@ -12,7 +12,7 @@ from django.db import Error, connection
 
 from moderation.models import BlockedPicture
 from moderation.policy import KNOWN
-from moderation.provenance.pdq import BITS, LEAST_QUALITY, NEAR, VERSION, Pdq
+from moderation.provenance.hashes import BITS, LEAST_QUALITY, NEAR, VERSION, Pdq
 from moderation.rules import policies
 from moderation.signals import MachineryFault, Signal
 

@@ -18,7 +18,8 @@ from moderation.actions import withdraw
 from moderation.classifiers.armoury import Armoury
 from moderation.models import Case, Decision, Sample, Screening
 from moderation.policy import KNOWN, UPLOAD
-from moderation.provenance.pdq import Pdq, turned_digits
+from moderation.provenance.hashes import Pdq
+from moderation.provenance.pdq import turned_digits
 from moderation.rules import policies
 from moderation.screening import uploads
 from moderation.screening.looking import look, required, worst

@@ -16,7 +16,7 @@ from django.db import connection
 from django.utils import timezone
 
 from moderation.models import Case, Decision
-from moderation.provenance.pdq import BITS, LEAST_QUALITY, NEAR
+from moderation.provenance.hashes import BITS, LEAST_QUALITY, NEAR
 
 WORD = 16
 # Of a film's frames so many must be found in one released film.

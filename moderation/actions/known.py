@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from journal.transactions import require_transaction, step
 from moderation.models import BlockedPicture, Case, Decision, ListChange
-from moderation.provenance.pdq import LEAST_QUALITY
+from moderation.provenance.hashes import LEAST_QUALITY
 
 AT_ONCE = 5_000
 # Imports and retirements wait for each other: two of the same file at once are one.

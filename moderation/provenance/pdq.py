@@ -4,38 +4,20 @@ After "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm"
 it must be compiled on every machine, so it is done here; tests hold it against that package's numbers.
 """
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moderation.provenance.hashes import BITS, Pdq
+
 if TYPE_CHECKING:
     from PIL import Image
 
-BITS = 256
-# Told with every score that rests on a hash. It changes when the code below gives another hash for the same picture.
-VERSION = "pdq-1."
-# From this distance down two hashes are of one picture (the value that the hash's makers advise).
-NEAR = 31
-# Of 100: below it there is too little in a picture to tell it from others.
-LEAST_QUALITY = 50
 # Larger pictures are made smaller first: ten times faster, at a distance of four bits.
 LARGEST = 512
 _SMALL, _KEPT = 64, 16
-
-
-@dataclass(frozen=True)
-class Pdq:
-    """A hash as 64 hexadecimal digits, as lists of such hashes write it; and how much there is to tell, 0 to 100."""
-
-    digits: str
-    quality: int
-
-    def __sub__(self, other: "Pdq") -> int:
-        """In how many of 256 bits two hashes differ."""
-        return (int(self.digits, 16) ^ int(other.digits, 16)).bit_count()
 
 
 def pdq(picture: "Image.Image") -> Pdq:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from moderation.provenance.pdq import Pdq, turned
+from moderation.provenance.hashes import Pdq
+from moderation.provenance.pdq import turned
 
 if TYPE_CHECKING:
     from PIL import Image

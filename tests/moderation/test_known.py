@@ -20,7 +20,8 @@ from moderation.actions import claim_next, decide
 from moderation.actions.uploads import take
 from moderation.models import BlockedPicture, Case, Decision, Freeze, ListChange
 from moderation.policy import KNOWN
-from moderation.provenance.pdq import NEAR, pdq, turned, turned_digits
+from moderation.provenance.hashes import NEAR
+from moderation.provenance.pdq import pdq, turned, turned_digits
 from moderation.statements import statement_of
 from tests.moderation.conftest import Moderators, Recorder, open_medium, picture, png
 from tests.moderation.sieves import marked

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from moderation.provenance import pdq as module
-from moderation.provenance.pdq import LEAST_QUALITY, NEAR, Pdq, pdq, turned
+from moderation.provenance.hashes import LEAST_QUALITY, NEAR, Pdq
+from moderation.provenance.pdq import pdq, turned
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:

@@ -12,7 +12,7 @@ from django.db.models import Count, Max, Min, Q
 
 from moderation.actions import known
 from moderation.models import BlockedPicture
-from moderation.provenance.pdq import BITS, LEAST_QUALITY
+from moderation.provenance.hashes import BITS, LEAST_QUALITY
 from moderation.rules import policies
 
 DIGITS = re.compile(r"[0-9a-fA-F]{64}")
