@@ -249,7 +249,8 @@ def write(fits: dict[str, Fit], version: str) -> None:
         pinned = f'version = "{version[:VERSION_DIGITS]}"'
         text = re.sub(r"(?m)^bias = .*$", f"bias = {fitted.bias}", text)
         text = re.sub(r"(?m)^temperature = .*$", f"temperature = {fitted.temperature}", text)
-        text = re.sub(r'(?m)^(model = "house-clip")\n(version = .*\n)?', rf"\1\n{pinned}\n", text)
+        mine = rf'(?m)^(signal = "{re.escape(code)}"\nmodel = "house-clip")\n(version = .*\n)?'
+        text = re.sub(mine, rf"\1\n{pinned}\n", text)
         path.write_text(before + mark + text, encoding="utf-8")
 
 

@@ -1,15 +1,19 @@
 """The heads over the house CLIP: `python -m training.heads [--write]`, after the CLIP was exported.
 
 `photographic`: photograph or drawing. `synthetic`: drawn by hand, or painted by a model (the house painter, or its
-autoencoder alone). Both are logistic regressions over the CLIP's embedding; what is printed was never learnt from:
-photographs each left out in turn, a style of drawing (OpenMoji) and an autoencoder that the head never saw.
+autoencoder alone). For each demo policy `<code>.seen`: whether one of its things is there; with its threshold. All are
+logistic regressions over the CLIP's embedding; what is printed was never learnt from: photographs each left out in
+turn, combinations that were held out, a style of drawing (OpenMoji), other painted pictures, another autoencoder.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
+import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +24,25 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from moderation.classifiers.clip import Clip, weights_version
-from moderation.policy import PolicySet
-from training.calibrate import POLICIES, WEIGHTS, for_the_painter, painted_pictures, some
+from moderation.policy import HOUSE_CLIP, PolicySet
+from training.calibrate import (
+    EVERY,
+    POLICIES,
+    VERSION_DIGITS,
+    WEIGHTS,
+    for_the_painter,
+    painted_pictures,
+    pictures_of,
+    some,
+    unseen_style,
+    words_of,
+)
 from training.colours import Pixels
+from training.shares import share
 from training.weights_folder import write_sums
 from training.world import sprites
-from training.world.scenes import World
+from training.world.scenes import Scene, World
+from training.world.things import SOUGHT
 
 FOLDER = WEIGHTS / "house-clip"
 # Photographs that packages carry: scikit-learn's, matplotlib's, scikit-image's. All but two are in colour.
@@ -35,7 +52,7 @@ FROM_SKIMAGE = (
 )  # fmt: skip
 CROPS = 60
 # Of the harmless kind at most so much lies over the threshold that is proposed.
-MOST_FALSE = 0.02
+MOST_FALSE, MOST_FALSE_PAINTED = 0.02, 0.03
 
 
 def photographs() -> dict[str, Image.Image]:
@@ -88,19 +105,22 @@ def through(vae: Any, pictures: Sequence[Pixels]) -> list[Pixels]:
     return made
 
 
-def reader() -> Callable[[Sequence[Pixels | Image.Image], np.random.Generator], NDArray[np.float32]]:
-    """Pictures as files come, through the gate's own CLIP: its embeddings, of length 1."""
-    eyes = Clip(FOLDER, PolicySet.load(POLICIES))
-    eyes.load()
+def embedded(eyes: Clip, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
+    """Pictures through the gate's own CLIP: its embeddings, of length 1."""
+    rows = []
+    with torch.inference_mode():
+        for at in range(0, len(pictures), 64):
+            batch = torch.stack([eyes._transform(one) for one in pictures[at : at + 64]])
+            rows.append(eyes._model.encode_image(batch, normalize=True).float().numpy())
+    return np.concatenate(rows)
+
+
+def reader(eyes: Clip) -> Callable[[Sequence[Pixels | Image.Image], np.random.Generator], NDArray[np.float32]]:
+    """The embeddings of pictures as files come."""
 
     def read(pictures: Sequence[Pixels | Image.Image], rng: np.random.Generator) -> NDArray[np.float32]:
-        files = [as_files_come(one if isinstance(one, Image.Image) else Image.fromarray(one), rng) for one in pictures]
-        rows = []
-        with torch.inference_mode():
-            for at in range(0, len(files), 64):
-                batch = torch.stack([eyes._transform(one) for one in files[at : at + 64]])
-                rows.append(eyes._model.encode_image(batch, normalize=True).float().numpy())
-        return np.concatenate(rows)
+        whole = (one if isinstance(one, Image.Image) else Image.fromarray(one) for one in pictures)
+        return embedded(eyes, [as_files_come(one, rng) for one in whole])
 
     return read
 
@@ -176,8 +196,67 @@ def synthetic(read: Any, world: World, painted: Sequence[Pixels], rng: np.random
     return line
 
 
-def write(name: str, line: Any) -> None:
-    """Keep a line as a head beside the CLIP."""
+def of_policies(eyes: Clip, world: World) -> dict[str, tuple[Any, float]]:
+    """For each demo policy what parts its things from all others, alone and among them, drawn and painted; and the
+    threshold that at most MOST_FALSE of the harmless scenes and MOST_FALSE_PAINTED of the harmless painted lie over.
+
+    Printed for combinations that were held out, for OpenMoji, and for other painted pictures.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    def seen(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
+        return embedded(eyes, [Image.fromarray(one) for one in pictures]), [words_of(one) for one in scenes]
+
+    def shown(scenes: list[Scene], seed: int, of: World = world) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
+        return seen(scenes, pictures_of(of, scenes, seed=seed))
+
+    asked = for_the_painter(world, 800, seed=5)
+    painted = painted_pictures(asked, seed=5)
+    rows, words = shown(some(world, 6000, learnt=True, seed=1), 1)
+    more, their = seen(asked[::2], painted[::2])
+    # Painted ones are few, and what the gate sees most.
+    rows, words = np.concatenate([rows, *[more] * 3]), [*words, *their * 3]
+    unseen, scenes = unseen_style()
+    kept = {
+        "held-out combinations": shown(some(world, 1200, learnt=False, seed=2), 2),
+        "OpenMoji, never seen": shown(scenes, 4, unseen),
+        "painted": seen(asked[1::2], painted[1::2]),
+    }
+    print("\n| policy | pictures | harmless, over | sought, over |\n|---|---|---|---|")
+    found = {}
+    for policy, sought in SOUGHT.items():
+        line = LogisticRegression(C=30.0, class_weight="balanced", max_iter=3000)
+        line.fit(rows, [bool(one & sought) for one in words])
+        scored = {kind: line.predict_proba(each)[:, 1] for kind, (each, _) in kept.items()}
+        harmless = {kind: np.array([not one & EVERY for one in each]) for kind, (_, each) in kept.items()}
+        least = max(
+            float(np.quantile(scored["held-out combinations"][harmless["held-out combinations"]], 1 - MOST_FALSE)),
+            float(np.quantile(scored["painted"][harmless["painted"]], 1 - MOST_FALSE_PAINTED)),
+        )
+        for kind, scores in scored.items():
+            is_sought = np.array([bool(one & sought) for one in kept[kind][1]])
+            over = [
+                share(int((scores[which] >= least).sum()), int(which.sum())) for which in (harmless[kind], is_sought)
+            ]
+            print(f"| {policy} | {kind} | {over[0]} | {over[1]} |", flush=True)
+        found[policy] = line, least
+    return found
+
+
+def pin(policy: str, version: str, least: float) -> None:
+    """Write the threshold of a head into its policy, in place of the last one or at the end."""
+    path = POLICIES / f"{policy}.toml"
+    row = (
+        f'[[thresholds]]\nsignal = "{policy}.seen"\nmodel = "{HOUSE_CLIP}"\nversion = "{version[:VERSION_DIGITS]}"\n'
+        f'subjects = ["upload", "medium"]\nreview = {least:.4f}\n'
+    )
+    text = path.read_text(encoding="utf-8")
+    old = re.search(rf'\[\[thresholds\]\]\nsignal = "{re.escape(policy)}\.seen"\n(?:\w+ = .*\n)*', text)
+    path.write_text(text.replace(old.group(), row) if old else f"{text.rstrip()}\n\n{row}", encoding="utf-8")
+
+
+def write(name: str, line: Any) -> str:
+    """Keep a line as a head beside the CLIP. Returns its version."""
     (FOLDER / "heads").mkdir(exist_ok=True)
     tensors = {
         "weight": torch.tensor(line.coef_, dtype=torch.float32),
@@ -187,22 +266,29 @@ def write(name: str, line: Any) -> None:
     save_file(tensors, path, metadata={"clip": weights_version(FOLDER), "embedding": "unit"})
     path.chmod(0o644)
     write_sums(FOLDER)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="training.heads", description=__doc__)
     parser.add_argument("--write", action="store_true", help="keep the heads beside the CLIP")
+    parser.add_argument("--only", choices=["photographic", "synthetic", "policies"], help="one of them alone")
     parser.add_argument("--state", type=Path, default=Path(__file__).parent / "state")
     asked = parser.parse_args()
     rng, world = np.random.default_rng(7), World(sprites.load())
-    painted = painted_pictures(for_the_painter(world, 400, seed=5), seed=50)
-    read = reader()
-    for name, line in (
-        ("photographic", photographic(read, world, painted, rng)),
-        ("synthetic", synthetic(read, world, painted, rng, asked.state)),
-    ):
-        if asked.write:
-            write(name, line)
+    eyes = Clip(FOLDER, PolicySet.load(POLICIES))
+    eyes.load()
+    if asked.only != "policies":
+        painted, read = painted_pictures(for_the_painter(world, 400, seed=5), seed=50), reader(eyes)
+        for name, fit in (("photographic", photographic), ("synthetic", partial(synthetic, state=asked.state))):
+            if asked.only in (None, name):
+                line = fit(read, world, painted, rng)
+                if asked.write:
+                    write(name, line)
+    if asked.only in (None, "policies"):
+        for policy, (line, least) in of_policies(eyes, world).items():
+            if asked.write:
+                pin(policy, write(f"{policy}.seen", line), least)
 
 
 if __name__ == "__main__":
