@@ -188,12 +188,11 @@ def main() -> None:
         recovered(mark, f"{len(drawn)} drawings of the house painter", drawn)
     if "alarms" in asked.part:
         taken, alarms = [], 0
-        number = 0
-        for number, picture in enumerate(unmarked(photos, drawn, chance), start=1):  # noqa: B007  it is read below
+        for picture in unmarked(photos, drawn, chance):
             begun = time.perf_counter()
             alarms += mark.is_in(picture)
             taken.append(time.perf_counter() - begun)
-        print(f"\nFalse alarms in pictures without a mark: {share(alarms, number)}.")
+        print(f"\nFalse alarms in pictures without a mark: {share(alarms, len(taken))}.")
         print(f"Looking for a mark that is not there took {np.median(taken):.1f} s in the middle.")
 
 

@@ -424,7 +424,7 @@ def test_a_file_is_verified_by_the_api_and_its_answer_is_its_askers_alone(http: 
     assert answer.status_code == 200
     told = answer.json()
     assert (told["status"], told["came_from_here"], told["altered"]) == ("answered", True, False)
-    assert told["traces"] == {"file": True, "credentials": "ours", "perceptual_hash": 0}
+    assert told["traces"] == {"file": True, "credentials": "ours", "perceptual_hash": 0, "watermark": False}
     assert http.get(f"/v1/verify/{told['id']}").json() == told
     with httpx.Client(base_url=platform.address, headers={"Authorization": "Bearer vg_no"}) as stranger:
         assert stranger.get(f"/v1/verify/{told['id']}").status_code == 401

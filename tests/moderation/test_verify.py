@@ -98,7 +98,7 @@ def test_the_very_file_is_known_by_its_bytes(people: People) -> None:
     medium, data = released(people)
     answer = told(data)
     assert (answer["came_from_here"], answer["altered"]) == (True, False)
-    assert answer["traces"] == {"file": True, "credentials": "ours", "perceptual_hash": 0}
+    assert answer["traces"] == {"file": True, "credentials": "ours", "perceptual_hash": 0, "watermark": False}
     assert answer["released"] == f"{timezone.now():%Y-%m-%d}"
     assert answer["model"] == "fake"
     # Nobody learns whose it is, or what was asked for.
@@ -153,7 +153,7 @@ def test_what_never_was_here_is_not_ours(people: People) -> None:
     released(people, "edges:20 a garden", seed=3)
     answer = told(saved(rich(99), "PNG"))
     assert (answer["came_from_here"], answer["altered"]) == (False, None)
-    assert answer["traces"] == {"file": False, "credentials": "none", "perceptual_hash": None}
+    assert answer["traces"] == {"file": False, "credentials": "none", "perceptual_hash": None, "watermark": False}
 
 
 def rich(seed: int) -> Image.Image:
