@@ -80,7 +80,7 @@ def _luma(picture: "Image.Image") -> NDArray[np.float32]:
 @lru_cache(maxsize=LARGEST)
 def _reader(length: int) -> NDArray[np.float32]:
     """What reads 64 places of a line of this length, 64 x length: blurred twice as far as they are apart, and then at
-    even distances. At most a megabyte each, and a picture has two."""
+    even distances. At most 128 KB each, and a picture has two."""
     blurred = _blurred(_blurred(np.eye(length)))
     reader: NDArray[np.float32] = blurred[((np.arange(_SMALL) + 0.5) * length / _SMALL).astype(int)].astype(np.float32)
     return reader
