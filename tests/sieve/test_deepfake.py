@@ -12,6 +12,7 @@ from moderation.policy import PolicySet
 from moderation.screening.uploads import said as said_of_it
 from moderation.signals import Signal
 from moderation.verdict import judge
+from tests.sieve.conftest import UNKNOWN
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "training" / "weights"
@@ -47,7 +48,8 @@ def hopper() -> Image.Image:
 
 def said(armoury: Armoury, house: PolicySet, subject: str, signals: list[Signal]) -> dict[str, str]:
     """What the policies on persons do, by code: the worst of each."""
-    verdict = judge(house, subject, signals, armoury.required(subject))
+    beside = [] if subject == "prompt" else UNKNOWN
+    verdict = judge(house, subject, [*signals, *beside], armoury.required(subject))
     assert not verdict.is_unscreened
     return {one.policy_code: one.action for one in reversed(verdict.triggers) if one.policy_code.startswith("person.")}
 

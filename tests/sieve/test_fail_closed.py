@@ -18,6 +18,7 @@ from moderation.classifiers.armoury import Armoury
 from moderation.policy import PolicySet
 from moderation.signals import ItemFault, Signal
 from moderation.verdict import judge
+from tests.sieve.conftest import UNKNOWN
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "training" / "weights"
 CLASSIFIERS = ("house-clip", "opennsfw", "faces", "text", "meaning", "names")
@@ -74,6 +75,7 @@ def outcomes(armoury: Armoury, house: PolicySet) -> list[str]:
     drawn[16:48, 16:48] = (40, 160, 60)
     drawn[24:30, 20:40] = (240, 240, 240)
     found = []
+    beside = {"prompt": [], "medium": UNKNOWN}
     prompts, pictures = [("a red apple", ""), ("a boat on a lake", "")], [drawn, 255 - drawn]
     for subject, screen in (
         ("prompt", lambda: armoury.screen_prompts(prompts)),
@@ -83,7 +85,10 @@ def outcomes(armoury: Armoury, house: PolicySet) -> list[str]:
             answers = screen()
         except (RuntimeError, ItemFault):
             continue
-        found += [f"{subject} {judge(house, subject, each, armoury.required(subject)).outcome}" for each in answers]
+        found += [
+            f"{subject} {judge(house, subject, [*each, *beside[subject]], armoury.required(subject)).outcome}"
+            for each in answers
+        ]
     return found
 
 

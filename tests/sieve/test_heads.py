@@ -17,6 +17,7 @@ from moderation.classifiers.clip import Clip, WeightsRefused, weights_version
 from moderation.classifiers.heads import Head, HeadRefused
 from moderation.policy import PolicySet
 from moderation.verdict import judge
+from tests.sieve.conftest import UNKNOWN
 from training.models.words import tokenizer
 from training.weights_folder import write_sums
 
@@ -150,7 +151,7 @@ def test_an_armoury_is_armed_with_it_or_not_at_all(folder: Path, house: PolicySe
     armed = Armoury.load("house", weights=weights, policies=house, clips=[folder])
     ramp = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
     (signals,) = armed.screen_pictures([ramp])
-    assert not judge(house, "medium", signals, armed.required("medium")).is_unscreened
+    assert not judge(house, "medium", [*signals, *UNKNOWN], armed.required("medium")).is_unscreened
     assert {one.model for one in signals} >= {"house-clip", "other-clip", "opennsfw", "faces"}
     assert "other-clip" in armed.required("medium")
 

@@ -11,8 +11,10 @@ from moderation.reading import normalise, readings
 
 
 def score(house: PolicySet, prompt: str, policy: str = "", *, negative: str = "") -> float:
-    """The highest score of a prompt, of one policy where it is named."""
-    return max(one.score for one in judge_prompt(prompt, negative, house) if policy in ("", one.name))
+    """The highest score of a prompt, of one policy where it is named, else of all that act by themselves."""
+    acting = {one.code for one in house if not one.is_context}
+    said = [one for one in judge_prompt(prompt, negative, house) if one.name in acting]
+    return max(one.score for one in said if policy in ("", one.name))
 
 
 @pytest.mark.parametrize(
