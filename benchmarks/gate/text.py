@@ -213,7 +213,7 @@ def without_text(eyes: Eyes) -> None:
 
 
 def cost(eyes: Eyes) -> None:
-    reader, times = eyes.text.reader, 20
+    reader, times = eyes.text.reader, 10
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; milliseconds, and of processor time\n")
     print("| what | n | median | p95 | processor, median |\n|---|---|---|---|---|")
     for side in (64, 512, 1024, 2048):

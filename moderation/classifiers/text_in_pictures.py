@@ -36,7 +36,8 @@ WEIGHTS = {
     "ch_ppocr_mobile_v2.0_cls_infer.onnx": "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
     "ch_PP-OCRv4_rec_infer.onnx": "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
 }
-THREADS = 2
+# Two are hardly faster, and where others work too they wait for each other.
+THREADS = 1
 # The finder sees every picture at about so many pixels, and none more than twice as large as it is: there it finds
 # letters from 8 pixels on. A long banner is at most LONGEST wide. Lines are read at up to twice that size.
 AREA, LONGEST, MOST_ENLARGED = 640 * 640, 2560, 2.0
@@ -53,8 +54,9 @@ FINDER = {
 TURNER = {"cls_image_shape": [3, 48, 192], "cls_batch_num": 6, "cls_thresh": 0.9, "label_list": ["0", "180"]}
 READER = {"rec_img_shape": [3, 48, 320], "rec_batch_num": 1}
 LEAST_SURE = 0.5
-# A line of one word says little to a model that understands sentences; the lexicon has it all the same.
-LEAST_WORDS = 2
+# For a model that understands sentences one word says little, and a piece of a sentence other things than the whole:
+# only a line of so many words is looked at by itself. The lexicon has every line.
+LEAST_WORDS, LEAST_IN_LINE = 2, 5
 # Where a word ends inside another: the reader loses gaps.
 _INSIDE = re.compile(r"(?<=[a-zà-ú])(?=[A-ZÀ-Ú][a-zà-ú])")
 # Shorter words are too many others with a letter wrong.
@@ -204,13 +206,14 @@ class TextInPictures:
         return mended_text(line, self._terms)
 
     def _by_meaning(self, lines: Sequence[str]) -> list[Signal]:
-        """For each policy with a meaning the worst of the lines and the whole; its words are the text that says so."""
+        """For each policy with a meaning the worst of the whole and the long lines; its words are what says so."""
         version = f"{self._meaning.version}.{self.reader.version[:12]}"
         mended = [self._mended(line) for line in lines]
-        texts = [text for text in dict.fromkeys([" ".join(mended), *mended]) if len(text.split()) >= LEAST_WORDS]
+        whole = " ".join(mended)
         worst = {code: Signal(code, NOTHING, TEXT_MEANING, version) for code in self._meant}
-        if not texts:
+        if len(whole.split()) < LEAST_WORDS:
             return list(worst.values())
+        texts = list(dict.fromkeys([whole, *(line for line in mended if len(line.split()) >= LEAST_IN_LINE)]))
         for text, signals in zip(texts, self._meaning.screen(texts), strict=True):
             said = {one.name: one.score for one in signals}
             if said.keys() != worst.keys():

@@ -370,4 +370,6 @@ def test_one_line_that_is_no_number_is_not_lost_among_others(text: TextInPicture
     failing = TextInPictures(house, meaning)
     failing.reader, failing.version = text.reader, text.version
     with pytest.raises(ItemFault, match="text gave a score that is no number"):
-        Armoury([failing], house).screen_pictures([written("white power happy people here we are", size=60)])
+        Armoury([failing], house).screen_pictures(
+            [written("white power happy people here we are and all of us go home to see the sea", size=24)]
+        )
