@@ -6,8 +6,8 @@ all its runs. On a GPU, where there is one, every piece is given a fraction of w
 before `export` writes `training/weights/`; then `python -m training.calibrate --write` fits the gate's thresholds to
 the new CLIP, and `python -m training.heads --write` its heads.
 
-On a CPU run it with jemalloc (LD_PRELOAD=.../libjemalloc.so.2): after some hundred steps glibc's own allocator was found
-searching its lists of free memory for minutes. And see that it has a core: beside other work Linux shares by session
+On a CPU run it with jemalloc (LD_PRELOAD=.../libjemalloc.so.2): after some hundred steps glibc's own allocator was
+found searching its lists of free memory for minutes. And see that it has a core: beside other work Linux shares by session
 first, so a high priority inside a busy machine's own session is not enough (/proc/PID/autogroup).
 """
 
