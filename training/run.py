@@ -7,8 +7,8 @@ before `export` writes `training/weights/`; then `python -m training.calibrate -
 the new CLIP, and `python -m training.heads --write` its heads.
 
 On a CPU run it with jemalloc (LD_PRELOAD=.../libjemalloc.so.2): after some hundred steps glibc's own allocator was
-found searching its lists of free memory for minutes. And see that it has a core: beside other work Linux shares by session
-first, so a high priority inside a busy machine's own session is not enough (/proc/PID/autogroup).
+found searching its lists of free memory for minutes. And see that it has a core: beside other work Linux shares by
+session first, so a high priority inside a busy machine's own session is not enough (/proc/PID/autogroup).
 """
 
 from __future__ import annotations
