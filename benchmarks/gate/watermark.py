@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import io
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from benchmarks.house_models.asking import Painter
 from moderation.provenance.watermark import GAINS, Watermark
 from training.shares import share
 
@@ -107,6 +107,9 @@ def cuts(picture: Image.Image, number: int, chance: np.random.Generator) -> Iter
 
 def drawings() -> list[Image.Image]:
     """What the house painter draws, delivered as its card says."""
+    # It brings PyTorch and diffusers, which photographs do not need.
+    from benchmarks.house_models.asking import Painter
+
     prompts = [f"{thing} on {ground}" for ground in GROUNDS for thing in THINGS]
     pictures = Painter().ask("text_to_image", prompts, seed=2026)
     return [Image.fromarray(each[0]).resize((SIDE, SIDE), Image.Resampling.LANCZOS) for each in pictures]
@@ -137,10 +140,14 @@ def recovered(mark: Watermark, what: str, pictures: list[Image.Image]) -> None:
         marked = mark.embed(picture)
         taken.append(time.perf_counter() - begun)
         if marked is None:
+            print("carries none", file=sys.stderr, flush=True)
             continue
         carried += 1
         likeness.append(alike(picture, marked))
-        found.update(name for name, change in DAMAGES.items() if mark.is_in(change(marked)))
+        here = [name for name, change in DAMAGES.items() if mark.is_in(change(marked))]
+        found.update(here)
+        # A run takes many minutes: what is known so far is told.
+        print(f"{likeness[-1][0]:.1f} dB, lost: {sorted(DAMAGES.keys() - here)}", file=sys.stderr, flush=True)
     number = len(pictures)
     print(f"\n| {what} | found again |\n|---|---|\n| marked at all | {share(carried, number)} |")
     for name in DAMAGES:
