@@ -99,7 +99,12 @@ def test_only_a_soft_block_is_answered_for() -> None:
         signals = [Signal(code, score if code == STYLE else 0.0, LEXICON, house.version) for code in wordy]
         thresholds = [one for policy in house for one in policy.thresholds if "prompt" in one.subjects]
         signals += [Signal(one.signal, 0.0, one.model, one.version) for one in thresholds if one.model != LEXICON]
-        return judge(house, "prompt", signals, {LEXICON}, acknowledged=[STYLE]).outcome
+        told = {(one.name, one.model) for one in signals}
+        quiet = [
+            Signal(name, 0.0, model, version) for name, model, version in house.asked("prompt")
+            if (name, model) not in told and model != LEXICON
+        ]  # fmt: skip
+        return judge(house, "prompt", [*signals, *quiet], {LEXICON}, acknowledged=[STYLE]).outcome
 
     assert (verdict(0.95), verdict(1.0), verdict(0.6), verdict(0.0)) == ("clear", "block", "review", "clear")
 
