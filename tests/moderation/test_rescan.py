@@ -113,10 +113,10 @@ def test_what_a_rescan_chose_is_no_part_of_the_estimate(people: Moderators, outc
 def test_a_lower_threshold_asks_by_the_signals_of_then_and_opens_no_file(
     people: Moderators, outcome: Recorder, today: Callable[..., PolicySet]
 ) -> None:
-    case = screened(open_medium(people.alice), Faults(score=0.3))
+    case = screened(open_medium(people.alice), Faults(score=0.2))
     assert case.state == "cleared"
     old = last(case)
-    house = today("skull.toml", "review = 0.4", "review = 0.25")
+    house = today("skull.toml", "review = 0.4", "review = 0.15")
 
     def arm() -> Armoury:
         raise AssertionError("no file has to be looked at")
@@ -124,7 +124,7 @@ def test_a_lower_threshold_asks_by_the_signals_of_then_and_opens_no_file(
     assert rescan(arm, policy="skull") == Tally(looked=1, asked=1, last=case.pk)
     sample = Sample.objects.get()
     assert sample.policy_version == house.version != old.policy_version
-    assert sample.reason.startswith("Skulls asks (skull 0.30 of 0.25)")
+    assert sample.reason.startswith("Skulls asks (skull 0.20 of 0.15)")
     assert rescan(arm, policy="weapon") == Tally(looked=1, last=case.pk)
 
 
