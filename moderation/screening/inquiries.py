@@ -1,12 +1,9 @@
 """Answer what is asked of the sieve with no job behind it. Never imported by the web process."""
 
 import logging
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Q
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from journal import files
@@ -18,6 +15,7 @@ from moderation.formats.decoding import BadUpload, Traced, decode, trace
 from moderation.models import Case, Inquiry
 from moderation.rules import policies
 from moderation.screening import uploads
+from moderation.screening.leases import take_oldest
 from moderation.screening.looking import look, required
 from moderation.screening.marks import keys, watermark
 from moderation.screening.originals import Unreadable
@@ -27,9 +25,6 @@ from moderation.signals import ItemFault, Signal
 from moderation.verdict import judge
 
 log = logging.getLogger(__name__)
-
-# As long as a decoder may take, and a little: then another process may try.
-LEASE = timedelta(seconds=limits.WALL_SECONDS + 30)
 
 
 def answer_one(armoury: Armoury) -> bool:
@@ -41,16 +36,9 @@ def answer_one(armoury: Armoury) -> bool:
     3. The answer is written, once; the files are removed. The sweeper removes what a kill left.
     """
     with step("verify.claim"):
-        free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
-        inquiry = (
-            Inquiry.objects.select_for_update(skip_locked=True)
-            .filter(free, state=Inquiry.State.WAITING)
-            .order_by("asked_at")
-            .first()
-        )
+        inquiry = take_oldest(Inquiry.objects.filter(state=Inquiry.State.WAITING), by="asked_at")
         if inquiry is None:
             return False
-        Inquiry.objects.filter(pk=inquiry.pk).update(lease_until=Now() + LEASE, attempts=F("attempts") + 1)
     if inquiry.attempts >= settings.MOST_ATTEMPTS:
         _write(inquiry, Inquiry.State.FAILED, {"why": "It could not be looked at. Try another copy of it."})
         return True

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from journal.leases import renewing
-from journal.transactions import step
+from journal.transactions import require_transaction, step
+from moderation.formats import limits
 from moderation.models import Case, Screening
 
 # How many are screened together. Prompts cost little, and somebody waits for them.
 BATCH = {Case.Subject.PROMPT: 32, Case.Subject.UPLOAD: 8, Case.Subject.MEDIUM: 8}
 # After a fault of the machinery; the sweeper wakes us when it is over.
 PAUSE = timedelta(seconds=2)
+# For a question with a file: as long as a decoder may take, and a little. Then another process may try.
+ANSWER = timedelta(seconds=limits.WALL_SECONDS + 30)
+Asked = TypeVar("Asked", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,20 @@ def claim(worker: str) -> Batch | None:
                 case.lease_token = token
             return Batch(token=token, worker=worker, subject=subject, cases=cases)
     return None
+
+
+def take_oldest(waiting: QuerySet[Asked], *, by: str) -> Asked | None:
+    """The row that has waited longest by this field and is under nobody's lease, under ours now; None where none is.
+
+    For questions that one process answers whole, and writes once: who lost the lease finds the answer given. To be
+    called in a transaction. `attempts` of what is returned are those before this one.
+    """
+    require_transaction()
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
+    oldest = waiting.filter(free).select_for_update(skip_locked=True).order_by(by).first()
+    if oldest is not None:
+        waiting.filter(pk=oldest.pk).update(lease_until=Now() + ANSWER, attempts=F("attempts") + 1)
+    return oldest
 
 
 def _lease_end() -> CombinedExpression:

@@ -3,11 +3,8 @@
 import io
 import logging
 import math
-from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, Q
-from django.db.models.functions import Now
 from django.utils import timezone
 from PIL import Image
 
@@ -17,16 +14,14 @@ from journal.transactions import step
 from moderation import sealing
 from moderation.actions.registry import forget_file, lock_registry
 from moderation.classifiers.armoury import Armoury
-from moderation.formats import limits
 from moderation.formats.decoding import BadUpload, decode
 from moderation.models import Descriptor, Protected, ReferencePicture, Template
 from moderation.registry import ring, seal_of
+from moderation.screening.leases import take_oldest
 from moderation.signals import Face, FaceFinder
 
 log = logging.getLogger(__name__)
 
-# As long as a decoder may take, and a little: then another process may try.
-LEASE = timedelta(seconds=limits.WALL_SECONDS + 30)
 # Of the shorter side of a face, in pixels: what is smaller describes nobody in particular.
 LEAST_FACE = 48
 
@@ -44,16 +39,10 @@ def describe_one(armoury: Armoury) -> bool:
        The sweeper removes what a kill left.
     """
     with step("reference.claim"):
-        free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
-        reference = (
-            ReferencePicture.objects.select_for_update(skip_locked=True)
-            .filter(free, state=ReferencePicture.State.WAITING)
-            .order_by("brought_at")
-            .first()
-        )
+        waiting = ReferencePicture.objects.filter(state=ReferencePicture.State.WAITING)
+        reference = take_oldest(waiting, by="brought_at")
         if reference is None:
             return False
-        ReferencePicture.objects.filter(pk=reference.pk).update(lease_until=Now() + LEASE, attempts=F("attempts") + 1)
     try:
         if reference.attempts >= settings.MOST_ATTEMPTS:
             raise NoFace("It could not be looked at. Bring another picture.")

@@ -164,7 +164,8 @@ def test_who_brings_a_picture_may_answer_for_the_people_in_it(http: httpx.Client
     def bring(**data: str) -> dict[str, Any]:
         answer = http.post("/v1/uploads", files={"file": picture}, data={"role": "picture"} | data)
         assert answer.status_code == 201, answer.text
-        return answer.json()  # type: ignore[no-any-return]
+        upload: dict[str, Any] = answer.json()
+        return upload
 
     def attested(upload: dict[str, Any]) -> object:
         return Upload.objects.get(pk=upload["id"]).case.evidence["attested"]

@@ -27,7 +27,8 @@ from tests.moderation.conftest import Moderators, Recorder, open_medium, picture
 from tests.moderation.sieves import marked
 from tests.moderation.test_screening import last, screened
 
-SCENES = Path(__file__).parent.parent / "sieve" / "scenes.jpg"
+# Drawings of the house, soft and noisy, in squares of 64 pixels: Fluent Emoji (MIT), Noto Emoji (Apache-2.0), our own.
+SCENES = Path(__file__).with_name("known.jpg")
 
 
 def scene(place: int = 0, size: tuple[int, int] = (256, 256)) -> Image.Image:
@@ -363,7 +364,7 @@ def test_from_a_hash_alone_its_mirrored_ways_are_nearly_told() -> None:
         derived = turned_digits(real[0].digits)
         off = [(int(one, 16) ^ int(other.digits, 16)).bit_count() for one, other in zip(derived, real, strict=True)]
         assert off[:2] == [0, 0]
-        assert sum(off) / 8 < NEAR + 4
+        assert sum(off) / 8 < NEAR
 
 
 def test_pictures_are_hashed_once(people: Moderators, outcome: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,9 @@ def test_a_signal_that_is_missing_is_asked_of_the_file_once(
         return armed[-1]
 
     assert rescan(arm) == Tally(looked=1, files=1, last=case.pk)
-    assert case.screenings.last().policy_version == house.version  # type: ignore[union-attr]
+    screening = case.screenings.last()
+    assert screening is not None
+    assert screening.policy_version == house.version
     assert rescan(arm) == Tally(looked=1, last=case.pk)
     assert len(armed) == 1
     assert last(case).policy_version != house.version

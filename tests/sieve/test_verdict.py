@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import replace
 from itertools import product
+from typing import Literal
 
 import pytest
 
@@ -249,7 +250,7 @@ def test_each_answer_of_the_house_is_needed(house: PolicySet, subject: str) -> N
         assert judge(house, subject, whole[:place] + whole[place + 1 :], set()).outcome == "review"
 
 
-def combined(action: str = "block", *, at_least: float = 0.5) -> PolicySet:
+def combined(action: Literal["review", "block"] = "block", *, at_least: float = 0.5) -> PolicySet:
     """A house whose one policy acts where a name and nudity come together."""
     conditions = (Condition("named", "names", "v1", at_least), Condition("nudity", "nsfw", "", 0.3))
     policy = replace(
@@ -258,7 +259,7 @@ def combined(action: str = "block", *, at_least: float = 0.5) -> PolicySet:
         thresholds=(),
         words=None,
         concept=None,
-        combinations=(Combination(("prompt", "medium"), action, conditions),),  # type: ignore[arg-type]
+        combinations=(Combination(("prompt", "medium"), action, conditions),),
     )
     return PolicySet((policy,), "1")
 
@@ -272,7 +273,7 @@ def nude(score: float) -> Signal:
 
 
 @pytest.mark.parametrize("action", ["review", "block"])
-def test_a_combination_acts_where_all_of_it_is_there(action: str) -> None:
+def test_a_combination_acts_where_all_of_it_is_there(action: Literal["review", "block"]) -> None:
     verdict = judge(combined(action), "prompt", [named(1.0), nude(0.4)], set())
     assert verdict.outcome == action
     (trigger,) = verdict.triggers
