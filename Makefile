@@ -34,7 +34,7 @@ check: environment
 
 # The long proofs at full size, with the house models.
 soak: environment browser stripe-spec
-	cd "$(ROOT)" && "$(BIN)/python" -m pytest -o addopts="-p tests.environment --import-mode=importlib -p no:cacheprovider --strict-markers" tests/soak
+	cd "$(ROOT)" && "$(BIN)/python" -m pytest -o addopts="-p tests.environment --import-mode=importlib -p no:cacheprovider --strict-markers" -o timeout=0 tests/soak
 
 bench: environment
 	cd "$(ROOT)" && "$(BIN)/python" -m benchmarks

@@ -1,5 +1,6 @@
 """What the desk shows beside a picture: the signals as bars, and the facts of the case."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,14 @@ def portrait(case: Case) -> list[Fact]:
     return [fact for fact in facts if fact.value]
 
 
+def _credentials(record: Mapping[str, Any]) -> str:
+    """What the credentials of a file say; of whom, and whether it is true, nobody checked."""
+    if not record.get("has_credentials"):
+        return "none"
+    source = record.get("source")
+    return f"it carries some, which say {source}" if source else "it carries some"
+
+
 def _brought(upload: Upload) -> list[Fact]:
     """What is known of a file that somebody brought."""
     record = upload.record
@@ -98,7 +107,7 @@ def _brought(upload: Upload) -> list[Fact]:
     facts += [
         Fact("Format", f"{record['format']}, {record['width']} × {record['height']}, {upload.bytes:,} bytes"),
         Fact("Camera", f"{' '.join(told)}{', with a time' if camera.get('taken') else ''}" if told else "says nothing"),
-        Fact("Content credentials", "it carries some" if record.get("has_credentials") else "none"),
+        Fact("Content credentials", _credentials(record)),
     ]
     if record.get("frames"):
         facts.append(Fact("Film", f"{record['frames']} frames, {record['seconds']:g} s"))

@@ -95,7 +95,7 @@ def templates() -> tuple[Face, ...]:
         try:
             current = list(Protected.objects.current().filter(kind=Protected.Kind.PERSON))
             kept = Descriptor.objects.kept().filter(template__entry__in=current).select_related("template")
-            found = tuple(_opened(one) for one in kept.order_by("pk"))
+            found = tuple(opened(one) for one in kept.order_by("pk"))
         except (DatabaseError, sealing.SealBroken, sealing.SealingKeysUnusable) as error:
             raise RegistryUnreadable(f"the registry's faces cannot be read: {error}") from error
         _faces = State(mark, changes, _first_to_expire(current)), found
@@ -135,7 +135,8 @@ def ring() -> sealing.Ring:
     return sealing.ring(tuple(settings.REGISTRY_KEYS), settings.DATA / "registry")
 
 
-def _opened(one: Descriptor) -> Face:
+def opened(one: Descriptor) -> Face:
+    """A sealed face. Raises SealBroken, SealingKeysUnusable."""
     template = one.template
     return Face(
         entry_id=template.entry_id,

@@ -199,7 +199,7 @@ def _act(case: Case, found: Found, tally: Tally, *, is_dry: bool) -> None:
         if is_severe:
             code = next(one.policy_code for one in found.against if one.signal == known.LISTED)
             reason = f"{code} block: found when what is out was looked at again"
-            withdraw(case, moderator=None, reason=reason, policy_code=code, policy_version=house.version)
+            withdraw(case, moderator=None, reason=reason, policy_code=code, policy_version=house.version, severe=True)
         elif asks:
             Sample.objects.create(
                 case=case, stratum=Sample.Stratum.RESCAN, probability=1, cause=found.cause,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,6 @@ import torch
 
 from tests.test_house_models import told
 from tests.test_world import pairs, world  # noqa: F401
-from training.feeding import feed
 from training.models import clip, painter
 from training.models.judge import Found, holds
 from training.models.words import tokenizer
@@ -22,6 +23,7 @@ from training.world.things import KINDS
 
 torch.set_num_threads(1)
 SIDE = 96
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def middles(frames: np.ndarray) -> np.ndarray:
@@ -135,15 +137,25 @@ def test_who_judges_sees_the_relations_of_drawings_and_not_those_that_are_not_th
     assert np.mean(turned) < 0.05
 
 
-def test_batches_made_by_workers_are_those_of_one_process() -> None:
-    def make(step: int, rng: np.random.Generator) -> dict[str, object]:
-        return {"step": step, "lot": rng.random(3)}
+ALIKE = """
+import torch
+from training.feeding import feed
 
-    alone = feed(make, name=9, start=5, end=12, processes=0)
-    among = feed(make, name=9, start=5, end=12, processes=2)
-    both = list(zip(alone, among, strict=True))
-    assert [one["step"] for one, _ in both] == list(range(5, 12))
-    assert all(torch.equal(one["lot"], other["lot"]) for one, other in both)
+def make(step, rng):
+    return {"step": step, "lot": rng.random(3)}
+
+alone = feed(make, name=9, start=5, end=12, processes=0)
+among = feed(make, name=9, start=5, end=12, processes=2)
+both = list(zip(alone, among, strict=True))
+assert [one["step"] for one, _ in both] == list(range(5, 12))
+assert all(torch.equal(one["lot"], other["lot"]) for one, other in both)
+"""
+
+
+def test_batches_made_by_workers_are_those_of_one_process() -> None:
+    """In a process of its own, as training is: what is forked beside the threads of other libraries may hang."""
+    done = subprocess.run([sys.executable, "-c", ALIKE], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_painter_keeps_its_words_when_the_clip_goes_on_learning(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """The heads over the house CLIP: `python -m training.heads [--write]`, after the CLIP was exported.
 
 `photographic`: photograph or drawing. `synthetic`: drawn by hand, or painted by a model (the house painter, or its
-autoencoder alone). For each demo policy `<code>.seen`: whether one of its things is there; with its threshold. All are
-logistic regressions over the CLIP's embedding; what is printed was never learnt from: photographs each left out in
-turn, combinations that were held out, a style of drawing (OpenMoji), other painted pictures, another autoencoder.
+autoencoder alone). Both are logistic regressions over the CLIP's embedding. For each demo policy `<code>.seen`: whether
+one of its things is there, alone or among others, which no line parts well: a network with one hidden layer; with its
+threshold. What is printed was never learnt from: photographs each left out in turn, combinations that were held out, a
+style of drawing (OpenMoji), other painted pictures, another autoencoder.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
+from sklearn.exceptions import ConvergenceWarning
 
 from moderation.classifiers.clip import Clip, weights_version
 from moderation.policy import HOUSE_CLIP, PolicySet
@@ -53,6 +56,9 @@ FROM_SKIMAGE = (
 CROPS = 60
 # Of the harmless kind at most so much lies over the threshold that is proposed.
 MOST_FALSE, MOST_FALSE_PAINTED = 0.02, 0.03
+# What a policy's head learns from: drawn scenes, painted pictures, and how often each of the painted is met, which are
+# fewer, and what the gate sees most.
+DRAWN, PAINTED, PAINTED_TIMES = 6000, 2000, 2
 
 
 def photographs() -> dict[str, Image.Image]:
@@ -146,8 +152,9 @@ def threshold(line: Any, no: NDArray[np.float32]) -> float:
     return float(np.quantile(line.predict_proba(no)[:, 1], 1 - MOST_FALSE))
 
 
-def photographic(read: Any, world: World, painted: Sequence[Pixels], rng: np.random.Generator) -> Any:
-    """Photograph or drawing; printed for photographs that were each left out."""
+def photographic(read: Any, world: World, painted: Sequence[Pixels], rng: np.random.Generator) -> tuple[Any, float]:
+    """Photograph or drawing, and the threshold that MOST_FALSE of drawings lie over; printed for photographs that were
+    each left out."""
     shown = {name: read(crops(picture, CROPS, rng), rng) for name, picture in photographs().items()}
     no = read([*drawn(world, 900, rng, side=128), *painted], rng)
     other = read([*drawn(world, 300, rng, side=128), *painted[:100]], rng)
@@ -166,11 +173,13 @@ def photographic(read: Any, world: World, painted: Sequence[Pixels], rng: np.ran
           f"over {least:.2f} are {(every >= least).mean():.1%} of them and {MOST_FALSE:.0%} of drawings")  # fmt: skip
     for name, scores in scored:
         print(f"  {name:24} {(scores >= least).mean():6.1%} of its {len(scores)} crops", flush=True)
-    return line
+    return line, least
 
 
-def synthetic(read: Any, world: World, painted: Sequence[Pixels], rng: np.random.Generator, state: Path) -> Any:
-    """Painted or drawn; printed for what was held out."""
+def synthetic(
+    read: Any, world: World, painted: Sequence[Pixels], rng: np.random.Generator, state: Path
+) -> tuple[Any, float]:
+    """Painted or drawn, and the threshold that MOST_FALSE of drawings lie over; printed for what was held out."""
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "house-painter" / "vae", local_files_only=True)
@@ -193,16 +202,17 @@ def synthetic(read: Any, world: World, painted: Sequence[Pixels], rng: np.random
         told("another autoencoder", line, read(through(other, drawn(world, 300, rng)), rng), fresh, least)
         made = read(through(other, scenes), rng)
         told("OpenMoji, through another autoencoder", line, made, read(scenes, rng), least)
-    return line
+    return line, least
 
 
 def of_policies(eyes: Clip, world: World) -> dict[str, tuple[Any, float]]:
     """For each demo policy what parts its things from all others, alone and among them, drawn and painted; and the
     threshold that at most MOST_FALSE of the harmless scenes and MOST_FALSE_PAINTED of the harmless painted lie over.
 
-    Printed for combinations that were held out, for OpenMoji, and for other painted pictures.
+    Printed for combinations that were held out, for OpenMoji, and for other painted pictures; at the end what all
+    policies together hold of what is harmless to every one of them.
     """
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
 
     def seen(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
         return embedded(eyes, [Image.fromarray(one) for one in pictures]), [words_of(one) for one in scenes]
@@ -210,25 +220,30 @@ def of_policies(eyes: Clip, world: World) -> dict[str, tuple[Any, float]]:
     def shown(scenes: list[Scene], seed: int, of: World = world) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
         return seen(scenes, pictures_of(of, scenes, seed=seed))
 
-    asked = for_the_painter(world, 800, seed=5)
-    painted = painted_pictures(asked, seed=5)
-    rows, words = shown(some(world, 6000, learnt=True, seed=1), 1)
-    more, their = seen(asked[::2], painted[::2])
-    # Painted ones are few, and what the gate sees most.
-    rows, words = np.concatenate([rows, *[more] * 3]), [*words, *their * 3]
+    def painted(number: int, seed: int) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
+        asked = for_the_painter(world, number, seed=seed)
+        return seen(asked, painted_pictures(asked, seed=seed))
+
+    rows, words = shown(some(world, DRAWN, learnt=True, seed=1), 1)
+    more, their = painted(PAINTED, 15)
+    rows, words = np.concatenate([rows, *[more] * PAINTED_TIMES]), [*words, *their * PAINTED_TIMES]
     unseen, scenes = unseen_style()
     kept = {
         "held-out combinations": shown(some(world, 1200, learnt=False, seed=2), 2),
         "OpenMoji, never seen": shown(scenes, 4, unseen),
-        "painted": seen(asked[1::2], painted[1::2]),
+        "painted": painted(400, 5),
     }
+    harmless = {kind: np.array([not one & EVERY for one in each]) for kind, (_, each) in kept.items()}
+    held = {kind: np.zeros(len(each), bool) for kind, (_, each) in kept.items()}
     print("\n| policy | pictures | harmless, over | sought, over |\n|---|---|---|---|")
     found = {}
     for policy, sought in SOUGHT.items():
-        line = LogisticRegression(C=30.0, class_weight="balanced", max_iter=3000)
-        line.fit(rows, [bool(one & sought) for one in words])
-        scored = {kind: line.predict_proba(each)[:, 1] for kind, (each, _) in kept.items()}
-        harmless = {kind: np.array([not one & EVERY for one in each]) for kind, (_, each) in kept.items()}
+        net = MLPClassifier((64,), alpha=1e-2, learning_rate_init=2e-3, max_iter=40, random_state=0)
+        with warnings.catch_warnings():
+            # Stopped early on purpose: it is the second guard against learning by heart.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            net.fit(rows, [bool(one & sought) for one in words])
+        scored = {kind: net.predict_proba(each)[:, 1] for kind, (each, _) in kept.items()}
         least = max(
             float(np.quantile(scored["held-out combinations"][harmless["held-out combinations"]], 1 - MOST_FALSE)),
             float(np.quantile(scored["painted"][harmless["painted"]], 1 - MOST_FALSE_PAINTED)),
@@ -239,8 +254,36 @@ def of_policies(eyes: Clip, world: World) -> dict[str, tuple[Any, float]]:
                 share(int((scores[which] >= least).sum()), int(which.sum())) for which in (harmless[kind], is_sought)
             ]
             print(f"| {policy} | {kind} | {over[0]} | {over[1]} |", flush=True)
-        found[policy] = line, least
+            held[kind] |= scores >= least
+        found[policy] = net, least
+    for kind, over_any in held.items():
+        which = harmless[kind]
+        print(f"| any of them | {kind} | {share(int(over_any[which].sum()), int(which.sum()))} | |", flush=True)
     return found
+
+
+def layers_of(line: Any) -> dict[str, torch.Tensor]:
+    """What was fitted as the gate reads heads: `weight` and `bias`, or those of `layers.0`, `layers.1` and so on."""
+
+    def kept(array: Any) -> torch.Tensor:
+        return torch.tensor(array, dtype=torch.float32).contiguous()
+
+    if not hasattr(line, "coefs_"):
+        return {"weight": kept(line.coef_), "bias": kept(line.intercept_)}
+    found = {}
+    for number, (weight, bias) in enumerate(zip(line.coefs_, line.intercepts_, strict=True)):
+        found |= {f"layers.{number}.weight": kept(weight.T), f"layers.{number}.bias": kept(bias)}
+    return found
+
+
+def pin_condition(signal: str, version: str, least: float) -> None:
+    """Write the threshold of a head into every combination of the policies that reads it."""
+    row = re.compile(rf'(signal = "{re.escape(signal)}", model = "{HOUSE_CLIP}"), version = "\w+", at_least = [\d.]+')
+    for path in POLICIES.glob("*.toml"):
+        text = path.read_text(encoding="utf-8")
+        pinned = row.sub(rf'\1, version = "{version[:VERSION_DIGITS]}", at_least = {least:.4f}', text)
+        if pinned != text:
+            path.write_text(pinned, encoding="utf-8")
 
 
 def pin(policy: str, version: str, least: float) -> None:
@@ -256,14 +299,10 @@ def pin(policy: str, version: str, least: float) -> None:
 
 
 def write(name: str, line: Any) -> str:
-    """Keep a line as a head beside the CLIP. Returns its version."""
+    """Keep what was fitted as a head beside the CLIP. Returns its version."""
     (FOLDER / "heads").mkdir(exist_ok=True)
-    tensors = {
-        "weight": torch.tensor(line.coef_, dtype=torch.float32),
-        "bias": torch.tensor(line.intercept_, dtype=torch.float32),
-    }
     path = FOLDER / "heads" / f"{name}.safetensors"
-    save_file(tensors, path, metadata={"clip": weights_version(FOLDER), "embedding": "unit"})
+    save_file(layers_of(line), path, metadata={"clip": weights_version(FOLDER), "embedding": "unit"})
     path.chmod(0o644)
     write_sums(FOLDER)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -282,9 +321,9 @@ def main() -> None:
         painted, read = painted_pictures(for_the_painter(world, 400, seed=5), seed=50), reader(eyes)
         for name, fit in (("photographic", photographic), ("synthetic", partial(synthetic, state=asked.state))):
             if asked.only in (None, name):
-                line = fit(read, world, painted, rng)
+                line, least = fit(read, world, painted, rng)
                 if asked.write:
-                    write(name, line)
+                    pin_condition(name, write(name, line), least)
     if asked.only in (None, "policies"):
         for policy, (line, least) in of_policies(eyes, world).items():
             if asked.write:

@@ -1,6 +1,7 @@
 """Verbs on jobs: submit, start, cancel, fail, settle."""
 
 import hashlib
+import logging
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ from moderation.actions import abandon, open_case
 from moderation.models import Case, Freeze
 from moderation.rules import in_words, policies
 from moderation.screening import judge_prompt_now, oldest_pending_age
+from moderation.signals import MachineryFault
+
+log = logging.getLogger(__name__)
 
 # An OpenAI client that lost an answer sends the same request again within this time.
 RETRY_WINDOW_SECONDS = 15 * 60
@@ -55,12 +59,10 @@ class PromptRefused(Exception):
 
 
 class IntakeClosed(Exception):
-    """Too much waits to be looked at; new work is asked to come back."""
+    """Too much waits to be looked at, or nothing can be; new work is asked to come back."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(
-            f"Pictures wait too long to be looked at just now. Nothing was charged; try again in {retry_after} seconds."
-        )
+    def __init__(self, retry_after: int, why: str = "Pictures wait too long to be looked at just now.") -> None:
+        super().__init__(f"{why} Nothing was charged; try again in {retry_after} seconds.")
         self.retry_after = retry_after
 
 
@@ -173,8 +175,12 @@ def _refused_before(attempt: RefusedAttempt, order: Order) -> PromptRefused:
 
 
 def _refusal(order: Order) -> PromptRefused | None:
-    """What the web process can judge by itself: the lexicon and the protected names."""
-    judged = judge_prompt_now(order.prompt, order.negative_prompt, acknowledged=order.acknowledged)
+    """What the web process can judge by itself: the lexicon and the protected names. Raises IntakeClosed."""
+    try:
+        judged = judge_prompt_now(order.prompt, order.negative_prompt, acknowledged=order.acknowledged)
+    except MachineryFault as fault:
+        log.error("no prompt can be judged: %s", fault)
+        raise IntakeClosed(30, "No prompt can be checked just now.") from fault
     if judged is None:
         return None
     return PromptRefused(

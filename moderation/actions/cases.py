@@ -141,11 +141,12 @@ def hold(case: Case, ruling: Ruling, *, fence: Mapping[str, Any], fields: Mappin
 
 
 def withdraw(
-    case: Case, *, moderator: User | None, reason: str, policy_code: str, policy_version: str = ""
+    case: Case, *, moderator: User | None, reason: str, policy_code: str, policy_version: str = "", severe: bool = False
 ) -> Decision:
     """Take back what was released: dark at once, since showing is a join to the case. Raises CaseTaken.
 
-    No moderator is the machine, which found it on a list. What a person takes back is remembered by its looks.
+    No moderator is the machine, which found it on a list. What a person takes back is remembered by its looks. A severe
+    one freezes the person's other work, as if it had been refused.
     """
     kind = Kind.MODERATOR if moderator else Kind.MACHINE
     ruling = Ruling(kind=kind, actor=moderator, reason=reason, policy_code=policy_code, policy_version=policy_version)
@@ -155,6 +156,8 @@ def withdraw(
         )
         if moderator:
             remember(case, decision)
+        if severe:
+            freeze(case)
     return decision
 
 

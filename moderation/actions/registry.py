@@ -19,6 +19,7 @@ from journal.transactions import require_transaction, step
 from moderation.formats import limits
 from moderation.models import Descriptor, Ending, Protected, ReferencePicture, RegistryLook, RegistryState
 from moderation.models.registry import KEEP
+from moderation.registry import opened, ring, seal_of
 
 # More pictures of one person than this find nobody better.
 MOST_PICTURES = 10
@@ -132,6 +133,20 @@ def erase_expired() -> int:
         lock_registry()
         over = Protected.objects.over().values("pk")
         return _erase(Descriptor.objects.filter(template__entry__in=over))
+
+
+def rekey() -> int:
+    """Seal everything that is known of faces with the first of the keys. Returns how many.
+
+    Raises SealBroken where one does not open, SealingKeysUnusable; then none was sealed anew.
+    """
+    with step("registry.rekey"):
+        lock_registry()
+        kept = Descriptor.objects.kept().select_related("template").order_by("pk")
+        for one in kept:
+            belongs = seal_of(one.template.pk, one.template.entry_id)
+            kept.filter(pk=one.pk).update(sealed=ring().seal(opened(one).descriptor, belongs))
+        return len(kept)
 
 
 def forget_references() -> int:

@@ -252,6 +252,10 @@ def main() -> None:
             credentials = credentials or CREDENTIALS in end + piece
             end = piece[-len(CREDENTIALS) :]
     found |= {"sha256": digest.hexdigest(), "bytes": os.path.getsize(path), "has_credentials": credentials}
+    if credentials:
+        from moderation.formats import tracing
+
+        found["source"] = tracing.credentials_of(path.read_bytes()).source
     (folder / "record.json").write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -30,7 +30,7 @@ class Decoded:
 
     pixels is a PNG (RGB) or an MP4; alpha a PNG (L), where a picture was not opaque all over. The record has sha256,
     bytes, format, width, height, decoded_width, decoded_height, camera, has_credentials, is_flat; a film's frames, fps
-    and seconds besides.
+    and seconds besides; and where there are credentials, source, the digital source type that they name.
     """
 
     pixels: bytes

@@ -4,10 +4,14 @@
 """
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moderation.formats import child, limits
+
+if TYPE_CHECKING:
+    from moderation.provenance.credentials import Credentials
 
 # How files that can hold credentials begin, by the place of the first byte: a damaged one may still say whose it was.
 BEGINNINGS = (
@@ -41,8 +45,7 @@ def trace(path: Path, folder: Path) -> dict[str, Any]:
             # A film that is too long says so; of anything else the word about pictures is the better one.
             is_film = "film" in str(no_film) and "can be read" not in str(no_film)
             told |= {"kind": "other", "why": str(no_film if is_film else no_picture)}
-    media_type = next((kind for at, begins, kind in BEGINNINGS if data[at : at + len(begins)] == begins), "")
-    return told | {"credentials": _credentials(data, media_type, folder / "anchors.pem")}
+    return told | {"credentials": asdict(credentials_of(data, (folder / "anchors.pem").read_bytes()))}
 
 
 def _of_picture(path: Path) -> list[list[Any]]:
@@ -82,9 +85,9 @@ def _of_film(path: Path) -> list[list[Any]]:
         return found
 
 
-def _credentials(data: bytes, media_type: str, anchors: Path) -> dict[str, str]:
-    from dataclasses import asdict
-
+def credentials_of(data: bytes, anchors: bytes = b"") -> "Credentials":
+    """What the credentials in a file say; without roots of ours none of them are ours."""
     from moderation.provenance.credentials import read
 
-    return asdict(read(data, media_type, anchors.read_bytes()))
+    media_type = next((kind for at, begins, kind in BEGINNINGS if data[at : at + len(begins)] == begins), "")
+    return read(data, media_type, anchors)

@@ -95,7 +95,8 @@ class Signer:
 
 
 def read(data: bytes, media_type: str, anchors: bytes) -> Credentials:
-    """What the credentials in a file say. For files of strangers: call it in the limited process only."""
+    """What the credentials in a file say; nobody's are ours where there are no anchors. For files of strangers: call it
+    in the limited process only."""
     if media_type not in FORMATS:
         return Credentials("none")
     try:
@@ -124,7 +125,7 @@ def read(data: bytes, media_type: str, anchors: bytes) -> Credentials:
 def _context(anchors: bytes) -> c2pa.Context:
     settings = {
         "builder": {"thumbnail": {"enabled": False}},
-        "trust": {"user_anchors": anchors.decode()},
+        **({"trust": {"user_anchors": anchors.decode()}} if anchors else {}),
         "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
     }
     return c2pa.Context(c2pa.Settings.from_dict(settings))

@@ -11,7 +11,7 @@ from journal.transactions import step
 from moderation import answers, registry, traces
 from moderation.classifiers.armoury import Armoury
 from moderation.formats import limits
-from moderation.formats.decoding import BadUpload, Traced, decode, trace
+from moderation.formats.decoding import BadUpload, Decoded, Traced, decode, trace
 from moderation.models import Case, Inquiry
 from moderation.rules import policies
 from moderation.screening import uploads
@@ -80,18 +80,18 @@ def _judged(one: dict[str, str], armoury: Armoury) -> dict[str, Any]:
         (signals,) = armoury.screen_prompts([(one["text"], "")])
     else:
         subject = Case.Subject.UPLOAD
+        made = decode([files.read(files.quarantine(), one["file"])], "picture")
         # What is asked is what is seen in it: consent is nothing that this can be asked about.
-        signals = [*_seen(files.read(files.quarantine(), one["file"]), armoury), *uploads.said(attested=True)]
+        signals = [*_seen(made, armoury), *uploads.said(attested=True, record=made.record)]
     verdict = judge(policies(), subject, signals, required(armoury, subject))
     return answers.told(verdict, signals, "text" if "text" in one else "image")
 
 
-def _seen(data: bytes, armoury: Armoury) -> list[Signal]:
+def _seen(made: Decoded, armoury: Armoury) -> list[Signal]:
     """The signals of a picture, of its worst view; none where it is flat, or the classifiers choke on it.
 
-    Then every policy says that it did not hear of it. Raises BadUpload.
+    Then every policy says that it did not hear of it.
     """
-    made = decode([data], "picture")
     size = made.record["decoded_width"], made.record["decoded_height"]
     try:
         (signals,) = look(armoury, [look_at(made.pixels, size=size, alpha=made.alpha)])

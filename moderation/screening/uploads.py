@@ -2,6 +2,7 @@
 
 import io
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils import timezone
@@ -17,15 +18,28 @@ from moderation.policy import UPLOAD
 from moderation.screening.originals import Unfit, Unreadable
 from moderation.signals import MachineryFault, Signal
 
+# What content credentials call a picture that a camera took, by IPTC's digital source types.
+CAPTURED = frozenset({"digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm", "print"})
+
 
 def brought(case: Case) -> list[Signal]:
     """What is known of how the upload of a case was brought."""
-    return said(attested=bool(case.evidence.get("attested")))
+    return said(attested=bool(case.evidence.get("attested")), record=case.upload.record)
 
 
-def said(*, attested: bool) -> list[Signal]:
-    """Whether nobody said that the people in it agreed."""
-    return [Signal("unattested", 0.0 if attested else 1.0, UPLOAD, "1")]
+def said(*, attested: bool, record: Mapping[str, Any]) -> list[Signal]:
+    """What is known of a file beside what is seen in it, by the decoder's record: whether nobody said that the people
+    in it agreed; whether it says that a camera took it, and that a model made it.
+
+    Files say of themselves what whoever brings them likes, so no policy may excuse anything by it.
+    """
+    source = record.get("source", "")
+    facts = {
+        "unattested": not attested,
+        "camera": bool(record.get("camera", {}).get("taken")) or source in CAPTURED,
+        "says_synthetic": "TrainedAlgorithmicMedia" in source or source == "trainedAlgorithmicMedia",
+    }
+    return [Signal(name, float(is_so), UPLOAD, "1") for name, is_so in facts.items()]
 
 
 def decoded(case: Case) -> Upload:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.core.files.storage import InMemoryStorage
 from django.db import connections
+from django.test import Client
 
 from accounts.models import User
 from billing import ledger
@@ -255,6 +256,22 @@ def test_intake_closes_when_the_oldest_pending_case_is_too_old(people: People, s
         path.submit(people.carol)
     assert caught.value.retry_after > 0
     assert balance(people.carol) == (1000, 0)
+
+
+def test_intake_closes_while_nobody_can_say_who_is_protected(people: People, as_owner: Any) -> None:
+    browser = Client()
+    browser.force_login(people.carol)
+    order = {"prompt": "a red apple on blue", "n": "1"}
+    as_owner.execute("ALTER TABLE moderation_registrystate RENAME TO gone")
+    with pytest.raises(jobs.IntakeClosed, match="No prompt can be checked"):
+        path.submit(people.carol)
+    answer = browser.post("/studio/jobs/", order | {"key": str(uuid.uuid4())})
+    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+    assert "No prompt can be checked just now" in answer.content.decode()
+    assert order["prompt"] in answer.content.decode(), "what was typed is kept"
+    assert balance(people.carol) == (1000, 0)
+    as_owner.execute("ALTER TABLE gone RENAME TO moderation_registrystate")
+    path.submit(people.carol)
 
 
 def test_a_cap_on_unfinished_jobs(people: People, settings: Any) -> None:

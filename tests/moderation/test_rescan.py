@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from journal import files
 from moderation.actions import claim_next, decide, look_again
+from moderation.actions.freezes import is_frozen
 from moderation.actions.samples import waiting
 from moderation.actions.uploads import erase, take
 from moderation.classifiers.armoury import Armoury
@@ -72,6 +73,8 @@ def test_a_severe_match_goes_dark_at_once_and_the_old_decision_stays(
     assert (new.actor_kind, new.policy_code, new.verdict) == ("machine", "known.picture", "block")
     assert new.policy_version == policies().version
     assert outcome.of(case) == ["cleared", "withdrawn"]
+    assert is_frozen(people.alice)
+    assert not is_frozen(people.carol)
     assert Decision.objects.get(pk=old.pk).__dict__["verdict"] == "clear"
     assert "1 looked at, 0 of them by their files; 0 asked about, 0 taken back" in again()
 

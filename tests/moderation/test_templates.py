@@ -1,5 +1,6 @@
 """Reference pictures become sealed templates, and nothing else of them stays."""
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.files.base import ContentFile
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from PIL import Image, ImageOps
@@ -39,6 +41,12 @@ def nothing_known() -> Iterator[None]:
     registry._faces = None
     yield
     registry._faces = None
+
+
+def command(*words: str) -> str:
+    said = io.StringIO()
+    call_command(*words, stdout=said)
+    return said.getvalue()
 
 
 def bring(entry: Protected, keeper: Any, data: bytes) -> ReferencePicture:
@@ -232,6 +240,30 @@ def test_keys_are_turned_over_by_several(people: Moderators, settings: Any) -> N
     settings.REGISTRY_KEYS = [new]
     with pytest.raises(RegistryUnreadable, match="does not open"):
         templates()
+
+
+def test_every_face_is_sealed_anew_or_none(people: Moderators, settings: Any) -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    settings.REGISTRY_KEYS = [old]
+    entry = protect(people.sofia)
+    for face in ((10, 20), (30, 40)):
+        described(entry, people.sofia, portrait(face))
+    before = {one.descriptor for one in templates()}
+    settings.REGISTRY_KEYS = [new, old]
+    assert "2 faces are sealed" in command("registry", "rekey")
+    settings.REGISTRY_KEYS = [new]
+    assert {one.descriptor for one in templates()} == before
+    assert "2 faces open" in command("registry", "check")
+    assert entry.name not in command("registry", "check")
+
+    sealed = list(Descriptor.objects.order_by("pk").values_list("sealed", flat=True))
+    Descriptor.objects.filter(pk=Descriptor.objects.order_by("-pk")[0].pk).update(sealed=b"changed")
+    settings.REGISTRY_KEYS = [old, new]
+    with pytest.raises(CommandError, match="Nothing was sealed anew"):
+        command("registry", "rekey")
+    assert Descriptor.objects.order_by("pk")[0].sealed == sealed[0]
+    with pytest.raises(CommandError, match="1 of them do not open"):
+        command("registry", "check")
 
 
 def test_a_sealed_face_opens_in_its_own_row_only(people: Moderators) -> None:

@@ -1,6 +1,7 @@
 """Person x context x how photographic, by the real classifiers: a name in a prompt, a face that somebody brings."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pytest
@@ -17,6 +18,8 @@ from tests.sieve.conftest import UNKNOWN
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "training" / "weights"
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+# Drawings, 64 x 64 each.
+DRAWN = Path(__file__).with_name("scenes.jpg")
 DEEPFAKE, REAL = "person.deepfake", "person.real"
 
 
@@ -61,7 +64,7 @@ def of_prompt(armoury: Armoury, house: PolicySet, prompt: str) -> dict[str, str]
 
 def of_upload(armoury: Armoury, house: PolicySet, picture: Image.Image, *, attested: bool) -> dict[str, str]:
     (signals,) = armoury.screen_pictures([picture])
-    return said(armoury, house, "upload", [*signals, *said_of_it(attested=attested)])
+    return said(armoury, house, "upload", [*signals, *said_of_it(attested=attested, record={})])
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,31 @@ def test_a_face_with_a_hint_of_nudity_asks(armoury: Armoury, house: PolicySet, h
     bare = [Signal(one.name, 0.4, one.model, one.version) if one.model == "opennsfw" else one for one in signals]
     assert said(armoury, house, "medium", signals) == {}
     assert said(armoury, house, "medium", bare) == {DEEPFAKE: "review"}
+
+
+@pytest.mark.parametrize(
+    ("record", "looks", "action"),
+    [
+        ({}, False, None),
+        ({}, True, "review"),
+        ({"camera": {"make": "Canon", "taken": True}}, False, "review"),
+        ({"camera": {"software": "GIMP", "taken": False}, "source": "trainedAlgorithmicMedia"}, False, None),
+        ({"has_credentials": True, "source": "digitalCapture"}, False, "review"),
+        # That a model made it is said by whoever brings it: it excuses nothing.
+        ({"has_credentials": True, "source": "trainedAlgorithmicMedia"}, True, "review"),
+    ],
+)
+def test_what_a_camera_took_asks_at_a_hint_of_nudity_where_no_face_is_found(
+    armoury: Armoury, house: PolicySet, record: dict[str, Any], looks: bool, action: str | None
+) -> None:
+    from sklearn.datasets import load_sample_image
+
+    picture = Image.fromarray(load_sample_image("china.jpg")) if looks else Image.open(DRAWN).crop((0, 0, 64, 64))
+    (seen,) = armoury.screen_pictures([picture])
+    bare = [Signal(one.name, 0.4, one.model, one.version) if one.model == "opennsfw" else one for one in seen]
+    known = said_of_it(attested=True, record=record)
+    assert said(armoury, house, "upload", [*seen, *known]) == {}
+    assert said(armoury, house, "upload", [*bare, *known]).get(DEEPFAKE) == action
 
 
 def test_other_weights_for_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

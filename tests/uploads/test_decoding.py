@@ -16,6 +16,8 @@ from PIL import Image
 from generation.engine.encoding import frames
 from moderation.formats import limits
 from moderation.formats.decoding import BadUpload, Decoded, decode
+from moderation.provenance.authority import of_the_house
+from moderation.provenance.credentials import Signer
 from tests.uploads import files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -56,6 +58,16 @@ def test_a_photograph_is_turned_as_its_camera_held_it_and_says_who_took_it() -> 
     assert np.abs(pixels(decoded)[8:40, 8:24] - upright[8:40, 8:24]).max() < 12
     assert decoded.record["camera"] == {"make": "Canon", "model": "EOS 5D", "taken": True}
     assert b"Canon" not in decoded.pixels
+
+
+def test_what_its_credentials_say_of_where_it_comes_from_is_kept(tmp_path: Path) -> None:
+    signer = Signer(of_the_house(tmp_path / "keys", "Somebody"))
+    plain = files.saved(files.drawing())
+    made = signer.sign(plain, "image/png", made="trainedAlgorithmicMedia", model="a model")
+    assert picture(made).record["source"] == "trainedAlgorithmicMedia"
+    assert "source" not in picture(plain).record
+    nothing = picture(files.saved(files.drawing(), "JPEG", comment=b"jumdc2pa")).record
+    assert (nothing["has_credentials"], nothing["source"]) == (True, "")
 
 
 def test_colours_of_a_press_become_colours_of_a_screen() -> None:

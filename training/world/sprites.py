@@ -14,12 +14,13 @@ from training.colours import PAINTED, Pixels, main_colour, repaint
 from training.drawings import DATA, OWN, SIDE, crop, icons, render, shape
 from training.world.things import THINGS, Thing
 
-# Learnt from: noto Apache-2.0, fluent MIT, twemoji CC BY 4.0. Tested with: openmoji CC BY-SA 4.0, never learnt from.
-SETS = {"fluent": "fluent-emoji-flat", "noto": "noto", "twemoji": "twemoji"}
+# What the painter is to paint in, noto Apache-2.0, fluent MIT: words do not say which, so each more costs all of them.
+# Tested with: openmoji CC BY-SA 4.0, never learnt from.
+SETS = {"fluent": "fluent-emoji-flat", "noto": "noto"}
 UNSEEN = {"openmoji": "openmoji"}
-# What the CLIP and the judge see beside them, so that a thing is not one drawing of it: fluent's shaded drawings MIT,
-# noto's first version Apache-2.0, emojione CC BY 4.0. The last two are older and lack some things.
-MORE = {"shaded": "fluent-emoji", "old": "noto-v1", "one": "emojione"}
+# What the CLIP and the judge see beside them, so that a thing is not one drawing of it: twemoji CC BY 4.0, fluent's
+# shaded drawings MIT, noto's first version Apache-2.0, emojione CC BY 4.0. The last two are older and lack some things.
+MORE = {"twemoji": "twemoji", "shaded": "fluent-emoji", "old": "noto-v1", "one": "emojione"}
 _OWN_OF = {"fluent": "a", "noto": "b", "twemoji": "a", "shaded": "a", "old": "b", "one": "b", "openmoji": "b"}
 
 
