@@ -7,7 +7,7 @@ from celery import bootsteps
 from django.conf import settings
 
 from journal.beats import beat_in_background
-from moderation import registry
+from moderation import refusals, registry
 from moderation.classifiers.armoury import Armoury
 from moderation.policy import PolicyError
 from moderation.rules import policies
@@ -24,6 +24,7 @@ def load_armoury() -> Armoury:
         policies=policies(),
         clips=settings.CLIPS,
         protected=registry.descriptors,
+        refused=refusals.of,
     )
 
 

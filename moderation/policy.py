@@ -26,6 +26,8 @@ TEXT_MEANING = "text-meaning"
 READER_VERSION = "5b31a89073ec34f4"
 # What is said of a picture by its perceptual hash: looked up in a table, so no classifier of the armoury says it.
 KNOWN = "pdq"
+# How like a picture is to the nearest that was refused here, as a CLIP sees both.
+LIKE_REFUSED = "like_refused"
 REGISTRIES = ("persons", "styles")
 # The names of OpenAI's moderation endpoint, which its clients read by.
 CATEGORIES = (

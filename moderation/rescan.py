@@ -13,11 +13,12 @@ from hashlib import sha256
 from django.db.models import Q
 
 from journal.transactions import step
-from moderation import known
+from moderation import known, refusals
 from moderation.actions import withdraw
 from moderation.classifiers.armoury import Armoury
+from moderation.classifiers.likeness import unpacked
 from moderation.models import Case, Decision, Sample, Screening
-from moderation.policy import KNOWN, UPLOAD
+from moderation.policy import KNOWN, LIKE_REFUSED, UPLOAD
 from moderation.provenance.hashes import Pdq
 from moderation.provenance.pdq import turned_digits
 from moderation.rules import policies
@@ -114,7 +115,12 @@ def rescan(
 
 def _batches(since: datetime | None, after: int) -> Iterator[list[Case]]:
     usable = Q(subject=Case.Subject.MEDIUM) | Q(subject=Case.Subject.UPLOAD, upload__erased_at__isnull=True)
-    cases = Case.objects.filter(usable, state=Case.State.CLEARED).select_related("upload").order_by("pk")
+    cases = (
+        Case.objects.filter(usable, state=Case.State.CLEARED)
+        .select_related("upload")
+        .prefetch_related("embeddings")
+        .order_by("pk")
+    )
     if since is not None:
         cases = cases.filter(decided_at__gte=since)
     while batch := list(cases.filter(pk__gt=after)[:AT_ONCE]):
@@ -137,10 +143,13 @@ def _released_by_people(cases: Sequence[Case]) -> set[int]:
 
 
 def _from_store(case: Case, signals: Sequence[Signal]) -> Found:
-    """What the signals of then say under the policies of now, known pictures looked up anew by the stored hashes."""
+    """What the signals of then say under the policies of now; known pictures looked up anew by the stored hashes, and
+    what was refused by the stored embeddings."""
     views = [[Pdq(way, quality) for way in turned_digits(digits)] for _, digits, quality in case.derivative_traces]
     table = worst(0, known.signals_of(views)) if views else []
-    said = [*(one for one in signals if one.model != KNOWN), *table]
+    like = [refusals.of(one.model, one.version).signal(unpacked(bytes(one.vector)), one.model, one.version)
+            for one in case.embeddings.all()]  # fmt: skip
+    said = [*(one for one in signals if one.model != KNOWN and one.name != LIKE_REFUSED), *table, *like]
     return _judged(case, said, {one.model for one in said})
 
 

@@ -14,7 +14,7 @@ class Signal:
 
     field and words are for prompts and for what is written in pictures: where it was found, and which words. note and
     severity are for pictures that are known: what a moderator alone reads beside the score, and how severe it is at the
-    least, 0 to 3.
+    least, 0 to 3; trace is what such a picture was compared by, and is kept with its case.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Signal:
     words: tuple[str, ...] = ()
     note: str = ""
     severity: int = 0
+    trace: bytes = b""
 
 
 class MachineryFault(Exception):

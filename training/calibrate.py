@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from moderation.classifiers.clip import Clip, weights_version
-from moderation.policy import HOUSE_CLIP, Policy, PolicySet, Threshold
+from moderation.policy import HOUSE_CLIP, LIKE_REFUSED, Policy, PolicySet, Threshold
 from training.colours import Pixels
 from training.models import clip
 from training.shares import share
@@ -252,6 +252,10 @@ def write(fits: dict[str, Fit], version: str) -> None:
         mine = rf'(?m)^(signal = "{re.escape(code)}"\nmodel = "house-clip")\n(version = .*\n)?'
         text = re.sub(mine, rf"\1\n{pinned}\n", text)
         path.write_text(before + mark + text, encoding="utf-8")
+    known = POLICIES / "known.toml"
+    mine = rf'(signal = "{LIKE_REFUSED}"\nmodel = "{HOUSE_CLIP}")\nversion = ".*"'
+    text = re.sub(mine, rf'\1\nversion = "{version[:VERSION_DIGITS]}"', known.read_text(encoding="utf-8"))
+    known.write_text(text, encoding="utf-8")
 
 
 def unseen_style() -> tuple[World, list[Scene]]:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("words", "names", "cost", "text", "faces", "watermark")
+PARTS = ("words", "names", "cost", "text", "faces", "likeness", "watermark")
 
 
 def main() -> int:

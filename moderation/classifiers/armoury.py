@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moderation.classifiers.likeness import Refused, nobody
 from moderation.lexicon import judge_prompt
 from moderation.policy import HOUSE_CLIP, LEXICON, PolicySet
 from moderation.signals import Classifier, FaceFinder, ItemFault, PictureClassifier, PromptClassifier, Signal, Unarmed
@@ -53,11 +54,12 @@ class Armoury:
         policies: PolicySet,
         clips: Sequence[Path] = (),
         protected: "Templates | None" = None,
+        refused: Refused = nobody,
     ) -> "Armoury":
         """Load every classifier: `house` for the real ones, `fake` for those that read the fake engine's marks.
 
         `clips` are folders of other CLIPs, beside the house's own, with their heads; `protected` gives the faces that
-        are registered when it is asked; without it nobody is.
+        are registered when it is asked; without it nobody is. `refused` gives what was refused here, as a CLIP sees it.
 
         Raises Unarmed, naming each that could not be loaded and why; ValueError for an unknown kind.
         """
@@ -79,7 +81,7 @@ class Armoury:
 
             # One meaning for both: what is written in a picture is understood as a prompt is.
             meaning, faces = Meaning(policies), Faces(weights / "face-descriptor", protected)
-            eyes = [Clip(folder, policies) for folder in (weights / HOUSE_CLIP, *clips)]
+            eyes = [Clip(folder, policies, refused) for folder in (weights / HOUSE_CLIP, *clips)]
             pictures = [*eyes, OpenNsfw(), faces, TextInPictures(policies, meaning)]
             prompts, finder = [meaning, Persons()], faces
         else:

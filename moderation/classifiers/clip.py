@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moderation.classifiers.heads import Head, read_all
+from moderation.classifiers.likeness import Refused, nobody
 from moderation.policy import Concept, PolicySet
 from moderation.signals import Signal
 
@@ -52,10 +53,12 @@ class Clip:
 
     Its name is its folder's. A score of a policy is sigmoid((margin - bias) / temperature) with the policy's own bias
     and temperature, which belong to one CLIP. The scores of the heads beside it are of each head's own version.
+    `refused` gives what was refused here, for every batch anew.
     """
 
-    def __init__(self, folder: Path, policies: PolicySet) -> None:
+    def __init__(self, folder: Path, policies: PolicySet, refused: Refused = nobody) -> None:
         self.version, self.name = "", folder.name
+        self._refused = refused
         self._folder = folder
         self._concepts: list[tuple[str, Concept]] = [
             (policy.code, policy.concept)
@@ -103,10 +106,12 @@ class Clip:
                 for code, concept, towards, away in self._heads
             }
             told = [(head, head.scores(raw)) for head in self._more]
+        refused, vectors = self._refused(self.name, self.version), seen.numpy()
         return [
             [
                 *(Signal(code, float(score[index]), self.name, self.version) for code, score in scores.items()),
                 *(Signal(head.signal, score[index], self.name, head.version) for head, score in told),
+                refused.signal(vectors[index], self.name, self.version),
             ]
             for index in range(len(pictures))
         ]

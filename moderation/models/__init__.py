@@ -2,7 +2,7 @@
 
 from moderation.models.cases import CASE_ARROWS, Case, CaseQuerySet, Decision, Freeze, Look, Screening, Signal
 from moderation.models.inquiries import Inquiry, Metered
-from moderation.models.known import BlockedPicture, BlockedPictureQuerySet, ListChange
+from moderation.models.known import BlockedPicture, BlockedPictureQuerySet, Embedding, ListChange
 from moderation.models.registry import (
     Descriptor,
     Ending,
@@ -18,7 +18,7 @@ from moderation.models.uploads import Upload, UploadQuerySet
 
 __all__ = [
     "CASE_ARROWS", "BlockedPicture", "BlockedPictureQuerySet", "Case", "CaseQuerySet", "Decision", "Descriptor",
-    "Ending", "Freeze", "Inquiry", "ListChange", "Look", "Metered", "Protected", "ProtectedQuerySet",
+    "Embedding", "Ending", "Freeze", "Inquiry", "ListChange", "Look", "Metered", "Protected", "ProtectedQuerySet",
     "ReferencePicture", "RegistryLook", "RegistryState", "Sample", "Screening", "SecondLook", "Signal", "Template",
     "Upload", "UploadQuerySet",
 ]  # fmt: skip

@@ -56,6 +56,30 @@ class ListChange(AppendOnly):
         ]
 
 
+class Embedding(models.Model):
+    """What a CLIP made of the picture of a case, or of the frame of its film that is most like something refused.
+
+    Kept beside the perceptual hashes and for the same end: once the case is refused, what is like it asks. Half a
+    kilobyte for each case.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="embeddings")
+    model = models.CharField(max_length=80)
+    version = models.CharField(max_length=80)
+    # A unit vector: float16, little-endian.
+    vector = models.BinaryField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["case", "model", "version"], name="embedding_once_by_a_model"),
+            models.CheckConstraint(condition=~Q(vector=b""), name="embedding_is_there"),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Protect(name="embedding_stays", operation=pgtrigger.Delete | pgtrigger.Update),
+        ]
+
+
 class BlockedPictureQuerySet(models.QuerySet["BlockedPicture"]):
     def standing(self) -> Self:
         """What is looked for: not retired."""
@@ -109,6 +133,10 @@ class BlockedPicture(models.Model):
                 | (Q(retired_at__isnull=False) & ~Q(retired_by="") & ~Q(retired_reason="")),
                 name="blocked_retired_has_who_and_why",
             ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["added_at"], name="blocked_here_added", condition=Q(case__isnull=False)),
+            models.Index(fields=["retired_at"], name="blocked_here_retired", condition=Q(case__isnull=False)),
         ]
         triggers: ClassVar = [
             pgtrigger.Protect(name="blocked_no_delete", operation=pgtrigger.Delete),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from hashlib import sha256
 
-from moderation.models import Case, Screening
+from moderation.models import Case, Embedding, Screening
 from moderation.models import Signal as SignalRow
 from moderation.policy import PolicySet
 from moderation.rules import in_words, policies
@@ -15,7 +15,8 @@ from moderation.verdict import Trigger, Verdict
 def keep(
     case: Case, signals: Sequence[Signal], verdict: Verdict, house: PolicySet, *, views: Sequence[str], worker: str
 ) -> Screening:
-    """Write down a screening that did not fail, with every signal, in the caller's transaction."""
+    """Write down a screening that did not fail, with every signal and what a CLIP made of it, in the caller's
+    transaction."""
     rows = _rows(case.subject, signals, house)
     screening = Screening.objects.create(
         case=case,
@@ -30,6 +31,14 @@ def keep(
     for row in rows:
         row.screening = screening
     SignalRow.objects.bulk_create(rows)
+    Embedding.objects.bulk_create(
+        (
+            Embedding(case=case, model=one.model, version=one.version, vector=one.trace)
+            for one in signals
+            if one.trace and math.isfinite(one.score)
+        ),
+        ignore_conflicts=True,
+    )
     return screening
 
 

@@ -233,7 +233,7 @@ def judged() -> None:
 
 
 def protected() -> None:
-    """Sofia protects Maria, brings a picture of her and one of nobody, and ends the entry."""
+    """Sofia protects Maria, brings a picture of her and one of nobody, and ends the entry; keys are turned over."""
     facts = registry.Facts(kind="person", name="Maria Rossi", basis="own", document="her letter")
     entry = registry.add(facts, keeper=person("sofia"))
     for data in (portrait((10, 20)), saved(drawing())):
@@ -241,6 +241,7 @@ def protected() -> None:
     ReferencePicture.objects.filter(state="waiting").update(lease_until=timezone.now() - timedelta(seconds=1))
     while describe_one(path.armoury()):
         pass
+    registry.rekey()
     registry.erase_expired()
     registry.end(entry, keeper=person("sofia"), why="opt_out", note="she wants it no longer")
     registry.forget_references()

@@ -20,7 +20,7 @@ BATCH, GPU_BATCH = 16, 64
 # All of it is convolutions: on a CPU it learns from pieces of this side for most of the time, which cost a quarter.
 PIECE, WHOLE_FROM = 64, 0.9
 # Sides shrink by this. With 16 and as many numbers in all, an hour of a CPU gave only blurs.
-FACTOR, CHANNELS = 8, 8
+FACTOR, CHANNELS = 8, 16
 
 
 def build() -> Any:
