@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -50,7 +50,8 @@ class Threshold:
     """From which score of which signal on a policy asks a person, or blocks. Scores and thresholds are 0..1.
 
     Bound to one model, and to one version of it where `version` is given (the beginning of its hash): a score
-    from any other is no answer. `block` None means that this signal alone never blocks.
+    from any other is no answer. `block` None means that this signal alone never blocks. In shadow it is judged and
+    written down, and moves nothing.
     """
 
     signal: str
@@ -59,6 +60,7 @@ class Threshold:
     subjects: tuple[str, ...]
     review: float
     block: float | None
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class Combination:
-    """What a policy does where every one of some signals is high enough, though none would do by itself."""
+    """What a policy does where every one of some signals is high enough, though none would do by itself. In shadow it
+    is written down, and moves nothing."""
 
     subjects: tuple[str, ...]
     action: Literal["review", "block"]
     conditions: tuple[Condition, ...]
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,14 +161,22 @@ class Policy:
 
 @dataclass(frozen=True)
 class PolicySet:
-    """All policies, by code. `version` is a sha256 over everything that they say."""
+    """All policies, by code. `version` is a sha256 over everything that they say.
+
+    shadow names models on trial: what they say is judged and written down, and moves nothing; where they say nothing
+    nobody waits for them.
+    """
 
     policies: tuple[Policy, ...]
     version: str
+    shadow: frozenset[str] = frozenset()
 
     @classmethod
-    def load(cls, *folders: Path) -> "PolicySet":
-        """Read every policy of the folders. Raises PolicyError; no policy at all is an error too."""
+    def load(cls, *folders: Path, shadow: Collection[str] = ()) -> "PolicySet":
+        """Read every policy of the folders, with these models in shadow.
+
+        Raises PolicyError; no policy at all is an error too, and so is a model that none asks.
+        """
         # What reads a file knows what it makes of it.
         from moderation.policy_files import Reader
 
@@ -177,9 +189,9 @@ class PolicySet:
         if not policies:
             where = ", ".join(str(folder) for folder in folders)
             raise PolicyError(where, "the folder", "has no policy (*.toml). Without policies nothing can be judged.")
-        ordered = _bound([policies[code] for code in sorted(policies)])
+        ordered = _quieted(_bound([policies[code] for code in sorted(policies)]), shadow)
         content = json.dumps([asdict(policy) for policy in ordered], sort_keys=True)
-        return cls(ordered, hashlib.sha256(content.encode()).hexdigest())
+        return cls(ordered, hashlib.sha256(content.encode()).hexdigest(), frozenset(shadow))
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self.policies)
@@ -223,3 +235,24 @@ def _bound(policies: list[Policy]) -> tuple[Policy, ...]:
         return replace(one, conditions=tuple(map(bound, one.conditions)))
 
     return tuple(replace(policy, combinations=tuple(map(whole, policy.combinations))) for policy in policies)
+
+
+def _quieted(policies: tuple[Policy, ...], shadow: Collection[str]) -> tuple[Policy, ...]:
+    """With every threshold on these models in shadow, and every combination that asks one of them."""
+    asked = {one.model for policy in policies for one in policy.thresholds}
+    asked |= {one.model for policy in policies for combination in policy.combinations for one in combination.conditions}
+    if unknown := sorted(set(shadow) - asked):
+        what = f"names {', '.join(unknown)}, which no policy asks; asked are {', '.join(sorted(asked))}."
+        raise PolicyError("the settings", "SHADOW_CLASSIFIERS", what)
+
+    def whole(one: Combination) -> Combination:
+        return replace(one, is_shadow=one.is_shadow or any(each.model in shadow for each in one.conditions))
+
+    return tuple(
+        replace(
+            policy,
+            thresholds=tuple(replace(one, is_shadow=one.is_shadow or one.model in shadow) for one in policy.thresholds),
+            combinations=tuple(map(whole, policy.combinations)),
+        )
+        for policy in policies
+    )

@@ -93,6 +93,13 @@ class Reader:
             raise PolicyError(self.file, "mode", f"is {value!r}; known are {', '.join(MODES)}.")
         return value
 
+    def is_shadow(self, row: dict[str, Any], prefix: str) -> bool:
+        """Whether a row alone is in shadow."""
+        value = self.text(row, "mode", prefix) if "mode" in row else MODES[0]
+        if value not in ("active", "shadow"):
+            raise PolicyError(self.file, f"{prefix}mode", f"is {value!r}; known are active, shadow.")
+        return value == "shadow"
+
     def text(self, table: dict[str, Any], key: str, prefix: str = "") -> str:
         value = self.take(table, key, prefix)
         if not isinstance(value, str) or not value.strip():
@@ -175,7 +182,7 @@ class Reader:
             found.append(Threshold(code, LEXICON, "", ("prompt",), review=0.5, block=0.9))
             found.append(Threshold(code, TEXT, READER_VERSION, PICTURES, review=0.5, block=None))
         found += [
-            Threshold(one.signal, TEXT_MEANING, one.version, PICTURES, review=one.review, block=None)
+            Threshold(one.signal, TEXT_MEANING, one.version, PICTURES, one.review, None, one.is_shadow)
             for one in found
             if one.model == MEANING and "prompt" in one.subjects
         ]
@@ -207,6 +214,7 @@ class Reader:
             subjects=self.subjects(row, prefix),
             action="block" if action == "block" else "review",
             conditions=tuple(self.condition(one, f"{prefix}all.") for one in conditions),
+            is_shadow=self.is_shadow(row, prefix),
         )
         self.end(row, prefix)
         return found
@@ -232,6 +240,7 @@ class Reader:
             subjects=self.subjects(row, prefix),
             review=self.number(row, "review", prefix, 0, 1),
             block=self.number(row, "block", prefix, 0, 1) if "block" in row else None,
+            is_shadow=self.is_shadow(row, prefix),
         )
         self.end(row, prefix)
         if threshold.block is not None and threshold.review > threshold.block:

@@ -12,7 +12,7 @@ from moderation.policy import PolicySet
 @lru_cache
 def policies() -> PolicySet:
     """The policies of this process. Raises PolicyError, naming file and key, when one is written wrongly."""
-    return PolicySet.load(*settings.POLICIES)
+    return PolicySet.load(*settings.POLICIES, shadow=settings.SHADOW_CLASSIFIERS)
 
 
 def in_words(texts: Mapping[str, str]) -> str:

@@ -32,14 +32,16 @@ class Trigger:
     is_soft: bool = False
     # For moderators alone.
     note: str = ""
+    # Of a threshold, a combination or a model in shadow.
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The outcome, and every reason for it, the worst first. severity is that of the worst reason, 0 to 3.
 
-    shadow are the reasons that policies in shadow would have had, acknowledged the soft ones that the person answers
-    for: they move nothing.
+    shadow are the reasons that policies, thresholds and models in shadow would have had, acknowledged the soft ones
+    that the person answers for: they move nothing.
     """
 
     outcome: Outcome
@@ -70,13 +72,14 @@ def judge(
     2. The same for each classifier that is required and gave no signal at all.
     3. The same for each combination of each policy, which acts where the highest of each of its signals is high enough.
     4. Block outweighs review, review outweighs clear. More signals never make it milder.
-    5. What a policy says that does not act on this subject (`key`) is kept apart; so is a soft block of a policy whose
-       code was `acknowledged`. Everything else was asked all the same.
+    5. What a policy says that does not act on this subject (`key`) is kept apart, and what a threshold, a combination
+       or a model in shadow says; so is a soft block of a policy whose code was `acknowledged`. Everything else was
+       asked all the same.
     """
     triggers: list[Trigger] = []
     for policy, threshold in policies.thresholds(subject):
         given = _given(signals, threshold)
-        triggers += _unscreened(policy, threshold, given, threshold.review)
+        triggers += _unscreened(policy, threshold, given, threshold.review, is_shadow=threshold.is_shadow)
         for one in given:
             if _unusable(one, threshold.version):
                 continue
@@ -99,6 +102,7 @@ def judge(
                     field=one.field,
                     words=one.words,
                     is_soft=action == "block" and policy.acknowledge is not None and one.score < 1,
+                    is_shadow=threshold.is_shadow,
                 )
             )
     for policy, combination in policies.combinations(subject):
@@ -106,12 +110,13 @@ def judge(
     spoke = {one.model for one in signals}
     triggers += [
         Trigger("", name, None, 0.0, "unscreened", 0, f"{name} did not look at it")
-        for name in sorted(set(required) - spoke)
+        for name in sorted(set(required) - spoke - policies.shadow)
     ]
     weight = {"block": 2, "review": 1, "unscreened": 0}
     quiet = {policy.code for policy in policies if not policy.acts_on(key)}
-    shadow = tuple(one for one in triggers if one.policy_code in quiet and one.action != "unscreened")
-    triggers = [one for one in triggers if one.policy_code not in quiet]
+    silent = [one for one in triggers if one.is_shadow or one.policy_code in quiet]
+    shadow = tuple(one for one in silent if one.action != "unscreened")
+    triggers = [one for one in triggers if one not in silent]
     answered = tuple(one for one in triggers if one.is_soft and one.policy_code in acknowledged)
     triggers = [one for one in triggers if one not in answered]
     triggers.sort(key=lambda one: (-weight[one.action], one.is_soft, -one.severity, one.policy_code))
@@ -128,12 +133,15 @@ def _given(signals: Sequence[Signal], asked: Threshold | Condition) -> list[Sign
 
 
 def _unscreened(
-    policy: Policy, asked: Threshold | Condition, given: Sequence[Signal], least: float
-) -> list[Trigger]:  # fmt: skip
+    policy: Policy, asked: Threshold | Condition, given: Sequence[Signal], least: float, *, is_shadow: bool
+) -> list[Trigger]:
     unsure = [why for one in given if (why := _unusable(one, asked.version))]
     if not given:
         unsure = [f"{asked.model} gave no score for it"]
-    return [Trigger(policy.code, asked.signal, None, least, "unscreened", policy.severity, why) for why in unsure]
+    return [
+        Trigger(policy.code, asked.signal, None, least, "unscreened", policy.severity, why, is_shadow=is_shadow)
+        for why in unsure
+    ]
 
 
 def _combined(policy: Policy, combination: Combination, signals: Sequence[Signal]) -> list[Trigger]:
@@ -142,7 +150,7 @@ def _combined(policy: Policy, combination: Combination, signals: Sequence[Signal
     highest: list[tuple[Condition, Signal]] = []
     for condition in combination.conditions:
         given = _given(signals, condition)
-        unsure += _unscreened(policy, condition, given, condition.at_least)
+        unsure += _unscreened(policy, condition, given, condition.at_least, is_shadow=combination.is_shadow)
         if sound := [one for one in given if not _unusable(one, condition.version)]:
             highest.append((condition, max(sound, key=lambda one: one.score)))
     if unsure:
@@ -160,6 +168,7 @@ def _combined(policy: Policy, combination: Combination, signals: Sequence[Signal
             policy.severity,
             field=next((one.field for _, one in highest if one.field), ""),
             words=tuple(dict.fromkeys(word for _, one in highest for word in one.words)),
+            is_shadow=combination.is_shadow,
         )
     ]
 

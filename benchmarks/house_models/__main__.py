@@ -21,6 +21,7 @@ from scipy import ndimage
 from benchmarks.house_models.asking import Painter, background_of, held_out, request, sheet, things_of
 from benchmarks.house_models.clip import clip
 from training.colours import Pixels
+from training.models import autoencoder
 from training.models.judge import Eye, right
 from training.shares import share
 from training.world import sprites
@@ -30,7 +31,7 @@ from training.world.scenes import RELATIONS, Drawn, Item, Scene, World
 from training.world.shown import PALETTE, map_of, sketch_of, window_of
 from training.world.things import BY_WORD, KINDS
 
-SIDE = 128
+SIDE = autoencoder.SIDE
 
 
 class Bench:

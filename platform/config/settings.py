@@ -257,6 +257,8 @@ VERIFY_WAIT_SECONDS = env.seconds("VERIFY_WAIT_SECONDS", 20)
 CLASSIFIERS = env.choice("VAGLIO_CLASSIFIERS", "house", {"house", "fake"})
 _folders = env.text("VAGLIO_POLICIES", str(ROOT / "moderation" / "policies"))
 POLICIES = [Path(folder) for folder in _folders.split(os.pathsep)]
+# Models on trial, by the names that thresholds have: what they say is written down and moves nothing.
+SHADOW_CLASSIFIERS = env.words("SHADOW_CLASSIFIERS")
 # When the oldest pending case is older, intake answers 503 instead of piling up.
 MOST_PENDING_SECONDS = env.seconds("MOST_PENDING_SECONDS", 600, least=1)
 # Files of one person that are looked at within an hour, and how many days their pixels are kept (docs/retention.md).

@@ -2,16 +2,19 @@
 
 import math
 import random
+import shutil
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from moderation.policy import Combination, Condition, Policy, PolicySet, Threshold
+from moderation.policy import Combination, Condition, Policy, PolicyError, PolicySet, Threshold
 from moderation.signals import Signal
 from moderation.verdict import Verdict, judge
 
+ROOT = Path(__file__).resolve().parents[2]
 WEIGHT = {"clear": 0, "review": 1, "block": 2}
 SUBJECTS = ("prompt", "upload", "medium")
 SCORES = (0.0, 0.2, 0.49, 0.5, 0.7, 0.9, 1.0)
@@ -151,6 +154,48 @@ def test_a_policy_in_shadow_says_what_it_would_have_done_and_does_nothing() -> N
 
 def test_a_classifier_that_only_a_shadow_needs_holds_nobody_up() -> None:
     assert judge(shadowed("cats", is_shadow=True), "medium", QUIET[:1], {"eyes"}).outcome == "clear"
+
+
+def test_a_threshold_in_shadow_says_what_it_would_have_done_and_the_others_act() -> None:
+    first, second = HOUSE.policies[0].thresholds[0], HOUSE.policies[1].thresholds[1]
+    quieted = PolicySet(
+        (
+            replace(HOUSE.policies[0], thresholds=(replace(first, is_shadow=True),)),
+            replace(HOUSE.policies[1], thresholds=(HOUSE.policies[1].thresholds[0], replace(second, is_shadow=True))),
+        ),
+        "3",
+    )
+    loud = [replace(QUIET[0], score=0.95), QUIET[1], replace(QUIET[2], score=0.8)]
+    said = judge(quieted, "medium", loud, REQUIRED)
+    assert (said.outcome, said.triggers) == ("clear", ())
+    assert sorted((one.signal, one.action) for one in said.shadow) == [("cats", "block"), ("hats", "block")]
+    asked = judge(quieted, "medium", [loud[0], replace(QUIET[1], score=0.6), QUIET[2]], REQUIRED)
+    assert (asked.outcome, [one.signal for one in asked.triggers]) == ("review", ["cats"])
+    # What only a shadow asks may be missing or broken; what anything else asks may not.
+    broken = [replace(QUIET[0], score=math.nan), QUIET[1], replace(QUIET[2], score=0.0)]
+    assert judge(quieted, "medium", broken, REQUIRED).outcome == "clear"
+    assert judge(quieted, "medium", [QUIET[0], QUIET[2]], REQUIRED).is_unscreened
+
+
+def test_a_model_on_trial_moves_nothing_in_whatever_policy_it_is_asked(tmp_path: Path) -> None:
+    for file in (ROOT / "moderation" / "policies").glob("*.toml"):
+        shutil.copy(file, tmp_path)
+    plain, trial = PolicySet.load(tmp_path), PolicySet.load(tmp_path, shadow=["faces", "opennsfw"])
+    assert plain.version != trial.version
+    for policy in trial:
+        assert all(one.is_shadow == (one.model in trial.shadow) for one in policy.thresholds)
+        for one in policy.combinations:
+            assert one.is_shadow == any(each.model in trial.shadow for each in one.conditions)
+    others = plain.asked("medium") - {one for one in plain.asked("medium") if one[1] in trial.shadow}
+    quiet = [Signal(signal, 0.0, model, version or "1") for signal, model, version in sorted(others)]
+    models = {model for _, model, _ in plain.asked("medium")}
+    assert judge(plain, "medium", quiet, models).is_unscreened
+    assert judge(trial, "medium", quiet, models).outcome == "clear"
+    loud = [*quiet, Signal("nudity", 1.0, "opennsfw", "x"), Signal("protected", 1.0, "faces", "x")]
+    said = judge(trial, "medium", loud, models)
+    assert said.outcome == "clear"
+    with pytest.raises(PolicyError, match=r"SHADOW_CLASSIFIERS names noses, which no policy asks"):
+        PolicySet.load(tmp_path, shadow=["noses"])
 
 
 def test_a_policy_on_a_share_acts_on_some_and_says_of_the_others_what_it_would_have_done() -> None:

@@ -25,7 +25,7 @@ BATCH, GPU_BATCH = 96, 512
 UNTOLD = 0.1  # how often the words are left out, so that guidance has something to lean against
 SCALE_SAMPLES = 1024
 # Encoding a picture costs as much as a step of the U-Net: so many are encoded once, and met again with other words.
-POOL, GPU_POOL, CHUNK, PART = 84_000, 240_000, 12_000, 96
+POOL, GPU_POOL, CHUNK, PART = 60_000, 240_000, 12_000, 96
 CHANNELS, HEADS = (96, 160), (4, 4)
 READS_WORDS = (True, True)
 

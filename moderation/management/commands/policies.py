@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
@@ -32,7 +33,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             house = policies()
-            other = PolicySet.load(*options["folders"]) if options["folders"] else house
+            other = house
+            if options["folders"]:
+                other = PolicySet.load(*options["folders"], shadow=settings.SHADOW_CLASSIFIERS)
         except PolicyError as error:
             raise CommandError(str(error)) from error
         if options["act"] == "check":
