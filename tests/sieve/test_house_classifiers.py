@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -153,3 +154,56 @@ def test_weights_of_another_version_never_clear(
 def test_a_picture_of_one_colour_is_not_judged(armoury: Armoury) -> None:
     with pytest.raises(ItemFault):
         armoury.screen_pictures([Image.new("RGB", (512, 512), (90, 20, 20))])
+
+
+def _noise(width: int, height: int, spread: int = 255) -> Image.Image:
+    pixels = np.random.default_rng(width * height).integers(0, spread, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+ODD = {
+    "one pixel and its neighbour": lambda: _noise(2, 1),
+    "three by three": lambda: _noise(3, 3),
+    "a long line": lambda: _noise(20_000, 1),
+    "a high line": lambda: _noise(1, 20_000),
+    "a ribbon": lambda: _noise(4096, 16),
+    "noise": lambda: _noise(512, 512),
+    "almost black": lambda: _noise(512, 512, 4),
+    "grey": lambda: _noise(64, 64).convert("L"),
+    "a palette": lambda: _noise(64, 64).convert("P"),
+    "of a press": lambda: _noise(64, 64).convert("CMYK"),
+    "of 16 bits": lambda: Image.fromarray(np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_every_classifier_speaks_of_an_odd_picture_or_nobody_clears_it(
+    house: PolicySet, armoury: Armoury, kind: str
+) -> None:
+    try:
+        (signals,) = armoury.screen_pictures([ODD[kind]()])
+    except ItemFault:
+        # A person is asked.
+        return
+    assert {one.model for one in signals} >= armoury.required("medium")
+    assert all(0 <= one.score <= 1 for one in signals)
+    assert not judge(house, "medium", [*signals, *UNKNOWN], armoury.required("medium")).is_unscreened
+
+
+def test_noise_over_it_hides_little(
+    house: PolicySet, armoury: Armoury, scenes: dict[str, list[Image.Image]], seen: dict[str, list[list[Signal]]]
+) -> None:
+    """Of what is held as it is, at least three quarters stay held under noise that a person hardly sees."""
+
+    def is_held(signals: list[Signal]) -> bool:
+        return judge(house, "medium", signals, armoury.required("medium")).outcome != "clear"
+
+    rng = np.random.default_rng(4)
+    held = [place for place, signals in enumerate(seen["sought"]) if is_held(signals)]
+    noisy = []
+    for place in held:
+        pixels = np.asarray(scenes["sought"][place]).astype(int) + rng.integers(-8, 9, (SIDE, SIDE, 3))
+        noisy.append(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
+    assert len(held) >= 10
+    still = [is_held([*signals, *UNKNOWN]) for signals in armoury.screen_pictures(noisy)]
+    assert sum(still) >= 0.75 * len(held)
