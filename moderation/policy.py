@@ -12,6 +12,8 @@ SUBJECTS = ("prompt", "upload", "medium")
 PICTURES = ("upload", "medium")
 LANGUAGES = ("en", "it")
 LEXICON = "lexicon"
+# Who is named in a prompt; what was drawn of the prompt is judged by that too.
+NAMES = "names"
 MEANING = "meaning"
 HOUSE_CLIP = "house-clip"
 # What is known of how a file was brought, beside what is seen in it.

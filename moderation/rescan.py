@@ -18,12 +18,12 @@ from moderation.actions import withdraw
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.likeness import unpacked
 from moderation.models import Case, Decision, Sample, Screening
-from moderation.policy import KNOWN, LIKE_REFUSED, UPLOAD
+from moderation.policy import KNOWN, UPLOAD
 from moderation.provenance.hashes import Pdq
 from moderation.provenance.pdq import turned_digits
 from moderation.rules import policies
 from moderation.screening import uploads
-from moderation.screening.looking import look, required, worst
+from moderation.screening.looking import beside, look, required, worst
 from moderation.screening.originals import Unfit, Unreadable
 from moderation.screening.pictures import read_original
 from moderation.screening.records import keep, sentence
@@ -147,9 +147,12 @@ def _from_store(case: Case, signals: Sequence[Signal]) -> Found:
     what was refused by the stored embeddings."""
     views = [[Pdq(way, quality) for way in turned_digits(digits)] for _, digits, quality in case.derivative_traces]
     table = worst(0, known.signals_of(views)) if views else []
-    like = [refusals.of(one.model, one.version).signal(unpacked(bytes(one.vector)), one.model, one.version)
-            for one in case.embeddings.all()]  # fmt: skip
-    said = [*(one for one in signals if one.model != KNOWN and one.name != LIKE_REFUSED), *table, *like]
+    like = [
+        refusals.of(one.model, one.version).signal(unpacked(bytes(one.vector)), one.model, one.version)
+        for one in case.embeddings.all()
+    ]
+    anew = {(one.name, one.model) for one in like}
+    said = [*(one for one in signals if one.model != KNOWN and (one.name, one.model) not in anew), *table, *like]
     return _judged(case, said, {one.model for one in said})
 
 
@@ -162,7 +165,8 @@ def _from_file(case: Case, armoury: Armoury) -> Found:
         why = fault.why if isinstance(fault, ItemFault) else str(fault)
         unread = Trigger("", "", None, 0.0, "unscreened", 0, f"it cannot be looked at again: {why}")
         return Found([], Verdict("review", (unread,), 0), ())
-    found = _judged(case, signals, required(armoury, case.subject))
+    (known_of_it,) = beside(armoury, [case])
+    found = _judged(case, [*signals, *known_of_it], required(armoury, case.subject))
     return Found(found.signals, found.verdict, (), tuple(view.where for view in original.views), seen=True)
 
 

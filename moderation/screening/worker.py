@@ -19,9 +19,8 @@ from moderation.derivative import Derivative
 from moderation.models import Case, Decision, Screening
 from moderation.policy import PolicySet
 from moderation.rules import policies
-from moderation.screening import uploads
 from moderation.screening.leases import Batch, beating, claim, note_fault, put_back
-from moderation.screening.looking import look, required
+from moderation.screening.looking import beside, look, required
 from moderation.screening.marks import signer, watermark
 from moderation.screening.originals import Original, Unfit, Unreadable
 from moderation.screening.pictures import read_original
@@ -94,6 +93,8 @@ class _Sieve:
             return 0
         try:
             found = self.classify([subject for _, subject in waiting])
+            known = beside(self.armoury, [case for case, _ in waiting])
+            found = [[*signals, *more] for signals, more in zip(found, known, strict=True)]
         except ItemFault as fault:
             # The others go on without it, at once.
             case, subject = waiting[fault.index]
@@ -139,8 +140,6 @@ class _Sieve:
     def decide(self, case: Case, subject: Subject, signals: Sequence[Signal]) -> bool:
         """Let the policies speak, and move the case. False if it went back to wait, or is no longer ours."""
         house = policies()
-        if case.subject == Case.Subject.UPLOAD:
-            signals = [*signals, *uploads.brought(case)]
         verdict = judge(
             house,
             case.subject,

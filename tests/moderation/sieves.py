@@ -56,6 +56,9 @@ class FaultyArmoury:
             return self.sound.screen_pictures(pictures)
         return self._spoil(self.sound.screen_pictures(pictures))
 
+    def named(self, prompts: Sequence[str]) -> list[list[Signal]]:
+        return self.sound.named(prompts)
+
     def _spoil(self, answers: list[list[Signal]]) -> list[list[Signal]]:
         faults = self.faults
         if faults.meanwhile:

@@ -141,6 +141,22 @@ def test_a_face_with_a_hint_of_nudity_asks(armoury: Armoury, house: PolicySet, h
     assert said(armoury, house, "medium", bare) == {DEEPFAKE: "review"}
 
 
+def test_a_real_looking_face_in_what_was_drawn_of_a_name_asks(
+    armoury: Armoury, house: PolicySet, hopper: Image.Image
+) -> None:
+    def drawn(prompt: str, picture: Image.Image) -> dict[str, str]:
+        (seen,), (named,) = armoury.screen_pictures([picture]), armoury.named([prompt])
+        beside = [one for one in UNKNOWN if one.name != "named"]
+        verdict = judge(house, "medium", [*seen, *named, *beside], armoury.required("medium"))
+        assert not verdict.is_unscreened
+        return {one.policy_code: one.action for one in verdict.triggers if one.policy_code == DEEPFAKE}
+
+    cartoon = Image.open(DRAWN).crop((0, 0, 64, 64))
+    assert drawn("a portrait of Robert Hendricks", hopper) == {DEEPFAKE: "review"}
+    assert drawn("a portrait of Robert Hendricks", cartoon) == {}
+    assert drawn("a portrait of an officer", hopper) == {}
+
+
 @pytest.mark.parametrize(
     ("record", "looks", "action"),
     [
