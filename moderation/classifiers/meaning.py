@@ -15,6 +15,7 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,13 @@ HARMLESS, LINES = WORDS / "harmless.toml", WORDS / "meaning.safetensors"
 # Of model.safetensors as its authors publish it.
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # A prompt of more words than PIECE is looked at in pieces too, half overlapping: a few words must not drown in many.
+# One of more words than LONG also clause by clause, and every two that follow each other; such a piece of at least
+# LEAST_WORDS has to be surer by LESS, in log odds: people's harmless prompts have many clauses.
 PIECE, STEP = 24, 12
+LONG, LEAST_WORDS, LESS = 16, 3, 0.25
+# Of more clauses some neighbours are taken as one, so that nobody makes a prompt that costs seconds.
+MOST_CLAUSES = 64
+_CLAUSES = re.compile(r"[,;:.!?|()\n]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -63,16 +70,21 @@ class Meaning:
         self._model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"use_safetensors": True})
         self._lines = self._shipped() or self.fitted()
         weights, biases = self._lines
-        self.version = hashlib.sha256(self.said().encode() + weights.tobytes() + biases.tobytes()).hexdigest()
+        rule = json.dumps([PIECE, STEP, LONG, LEAST_WORDS, LESS, MOST_CLAUSES, _CLAUSES.pattern])
+        said = f"{self.said()}{rule}".encode()
+        self.version = hashlib.sha256(said + weights.tobytes() + biases.tobytes()).hexdigest()
 
     def screen(self, prompts: Sequence[str]) -> list[list[Signal]]:
         """The signals of each prompt: of a long one, and of its pieces, the highest."""
         import numpy as np
 
-        read = [self.read(prompt) for prompt in prompts]
-        pieces = [(place, piece) for place, text in enumerate(read) for piece in _pieces(text)]
-        scores = self._scores([piece for _, piece in pieces])
-        owner = np.array([place for place, _ in pieces])
+        pieces = [
+            (place, piece, less)
+            for place, prompt in enumerate(prompts)
+            for piece, less in pieces_of(self._plain(prompt)).items()
+        ]
+        scores = self._scores([piece for _, piece, _ in pieces], np.array([less for _, _, less in pieces]))
+        owner = np.array([place for place, _, _ in pieces])
         highest = [scores[owner == place].max(axis=0) for place in range(len(prompts))]
         return [
             [
@@ -83,8 +95,12 @@ class Meaning:
         ]
 
     def read(self, prompt: str) -> str:
-        """A prompt as the model reads it: in one plain form, without what a policy calls harmless, in English. Letters
-        that were spelled out became one run, which is taken apart again; letters that changed places go back."""
+        """A prompt as the model reads it: in one plain form, without what a policy calls harmless, in English."""
+        return in_english(self._plain(prompt))
+
+    def _plain(self, prompt: str) -> str:
+        """The same in its own language. Letters that were spelled out became one run, which is taken apart again;
+        letters that changed places go back."""
         written = prompt.casefold()
         plain = normalise(without_harmless(prompt, self._policies))
 
@@ -92,7 +108,7 @@ class Meaning:
             run = found.group()
             return mended(run) if run in written else " ".join(apart(run))
 
-        return in_english(_LETTERS.sub(words, plain))
+        return _LETTERS.sub(words, plain)
 
     def vectors(self, texts: Sequence[str]) -> Any:
         """Unit vectors, float32, texts x 384."""
@@ -126,12 +142,12 @@ class Meaning:
                 return None
             return file.get_tensor("weights"), file.get_tensor("biases")
 
-    def _scores(self, texts: Sequence[str]) -> Any:
-        """Texts x policies, each 0 to 1."""
+    def _scores(self, texts: Sequence[str], less: Any) -> Any:
+        """Texts x policies, each 0 to 1; `less` is taken off the log odds of each text."""
         import numpy as np
 
         weights, biases = self._lines
-        return 1 / (1 + np.exp(-(self.vectors(texts) @ weights.T + biases)))
+        return 1 / (1 + np.exp(less[:, None] - (self.vectors(texts) @ weights.T + biases)))
 
 
 def fit(vectors: Any, rows: Sequence[tuple[str, str, bool]], codes: Sequence[str]) -> tuple[Any, Any]:
@@ -157,8 +173,27 @@ def _harmless() -> dict[str, list[str]]:
     return tomllib.loads(HARMLESS.read_text(encoding="utf-8"))
 
 
-def _pieces(text: str) -> list[str]:
+def pieces_of(text: str) -> dict[str, float]:
+    """What is looked at of a plain text, in English: the whole and its pieces, each with what is taken off its log
+    odds.
+
+    Each is put into English by itself: a few Italian words among many English ones are Italian.
+    """
     words = text.split()
-    if len(words) <= PIECE:
-        return [text]
-    return [text, *(" ".join(words[at : at + PIECE]) for at in range(0, len(words) - PIECE + STEP, STEP))]
+    found = {in_english(text): 0.0}
+    if len(words) > PIECE:
+        starts = range(0, len(words) - PIECE + STEP, STEP)
+        found |= {in_english(" ".join(words[at : at + PIECE])): 0.0 for at in starts}
+    if len(words) > LONG:
+        clauses = _joined([clause.strip() for clause in _CLAUSES.split(text) if clause.strip()])
+        for piece in [*clauses, *(f"{one}, {other}" for one, other in pairwise(clauses))]:
+            if len(piece.split()) >= LEAST_WORDS:
+                found.setdefault(piece, LESS)
+    return found
+
+
+def _joined(clauses: Sequence[str]) -> list[str]:
+    """Clauses in English, at most MOST_CLAUSES: none is left out."""
+    together = -(-len(clauses) // MOST_CLAUSES) or 1
+    english = [in_english(clause) for clause in clauses]
+    return [", ".join(english[at : at + together]) for at in range(0, len(english), together)]

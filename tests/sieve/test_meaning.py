@@ -140,10 +140,34 @@ def test_letters_spelled_out_hide_no_meaning(armoury: Armoury, house: PolicySet)
 @pytest.mark.parametrize("length", [1, PIECE, PIECE + 1, 3 * PIECE, 1000])
 def test_the_pieces_of_a_prompt_are_all_of_it(length: int) -> None:
     words = [f"w{place}" for place in range(length)]
-    pieces = meaning._pieces(" ".join(words))
+    pieces = list(meaning.pieces_of(" ".join(words)))
     assert pieces[0] == " ".join(words)
     assert {word for piece in pieces[1:] or pieces for word in piece.split()} == set(words)
     assert all(len(piece.split()) <= PIECE for piece in pieces[1:])
+
+
+@pytest.mark.parametrize(
+    "within",
+    [
+        "a gang executes a kneeling hostage with a shotgun",
+        "una banda fucila un ostaggio in ginocchio",
+        "they hold him down; one of them stabs him with a knife",
+    ],
+)
+def test_a_clause_in_a_long_harmless_prompt_is_looked_at_by_itself(
+    armoury: Armoury, house: PolicySet, within: str
+) -> None:
+    around = ("a wide landscape with mountains, a lake and pine trees", "golden hour, detailed, masterpiece")
+    assert verdict(armoury, house, f"{around[0]}, two swans on the water, {around[1]}") == ("clear", set())
+    assert verdict(armoury, house, f"{around[0]}, {within}, {around[1]}")[0] == "review"
+
+
+def test_no_clause_is_left_out_and_there_are_never_many_pieces() -> None:
+    text = ", ".join(f"the {place} th thing" for place in range(700))
+    pieces = meaning.pieces_of(text)
+    assert len(pieces) < 1 + 4 * 700 / meaning.STEP + 2 * meaning.MOST_CLAUSES
+    by_clause = [piece for piece, less in pieces.items() if less]
+    assert all(any(f"the {place} th thing" in piece for piece in by_clause) for place in range(700))
 
 
 def test_many_prompts_are_judged_as_each_alone(eyes: Meaning) -> None:
