@@ -306,7 +306,7 @@ def main() -> None:
         raise SystemExit("The drawings are missing: run `python -m training.run data` first")
     house = PolicySet.load(POLICIES)
     painter = not asked.no_painter and (WEIGHTS / "house-painter" / "model_index.json").is_file()
-    to_fit, to_check, version = collect(house, World(sprites.load()), painter=painter)
+    to_fit, to_check, version = collect(house, World(sprites.load(sprites.JUDGED)), painter=painter)
     fits = {one.code: fit(one.code, clip_threshold(one), to_fit) for one in house if one.code in SOUGHT}
     for code, fitted in fits.items():
         print(f"{code}: bias {fitted.bias}, temperature {fitted.temperature}")

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.special import logit
 from sklearn.exceptions import ConvergenceWarning
 
 from moderation.classifiers.clip import Clip, weights_version
@@ -56,9 +57,12 @@ FROM_SKIMAGE = (
 CROPS = 60
 # Of the harmless kind at most so much lies over the threshold that is proposed.
 MOST_FALSE, MOST_FALSE_PAINTED = 0.02, 0.03
-# What a policy's head learns from: drawn scenes, painted pictures, and how often each of the painted is met, which are
-# fewer, and what the gate sees most.
-DRAWN, PAINTED, PAINTED_TIMES = 6000, 2000, 2
+# What a policy's head learns from: drawn scenes, painted pictures beside half of those that are painted for CHECKED,
+# and how often each of the painted is met, which are fewer, and what the gate sees most.
+DRAWN, PAINTED, CHECKED, PAINTED_TIMES = 6000, 1600, 800, 2
+# Where the threshold of each policy's head lies, once its scores are shifted. Before that it is never below SUREST_NOT:
+# what a head is all but sure is harmless is not asked about, however few things its policy has.
+LEAST, SUREST_NOT = 0.5, 0.05
 
 
 def photographs() -> dict[str, Image.Image]:
@@ -205,34 +209,45 @@ def synthetic(
     return line, least
 
 
-def of_policies(eyes: Clip, world: World) -> dict[str, tuple[Any, float]]:
-    """For each demo policy what parts its things from all others, alone and among them, drawn and painted; and the
-    threshold that at most MOST_FALSE of the harmless scenes and MOST_FALSE_PAINTED of the harmless painted lie over.
+# Embeddings, n x d, and which things each picture shows.
+Shown = tuple[NDArray[np.float32], list[frozenset[str]]]
 
-    Printed for combinations that were held out, for OpenMoji, and for other painted pictures; at the end what all
-    policies together hold of what is harmless to every one of them.
-    """
-    from sklearn.neural_network import MLPClassifier
 
-    def seen(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
+def shown_to(eyes: Clip, world: World) -> tuple[Shown, dict[str, Shown]]:
+    """What the heads of policies learn from, scenes drawn and painted; and what they are checked with: combinations
+    that were held out, OpenMoji, other painted pictures."""
+
+    def seen(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Shown:
         return embedded(eyes, [Image.fromarray(one) for one in pictures]), [words_of(one) for one in scenes]
 
-    def shown(scenes: list[Scene], seed: int, of: World = world) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
+    def drawn_of(scenes: list[Scene], seed: int, of: World = world) -> Shown:
         return seen(scenes, pictures_of(of, scenes, seed=seed))
 
-    def painted(number: int, seed: int) -> tuple[NDArray[np.float32], list[frozenset[str]]]:
+    def painted(number: int, seed: int) -> Shown:
         asked = for_the_painter(world, number, seed=seed)
         return seen(asked, painted_pictures(asked, seed=seed))
 
-    rows, words = shown(some(world, DRAWN, learnt=True, seed=1), 1)
-    more, their = painted(PAINTED, 15)
-    rows, words = np.concatenate([rows, *[more] * PAINTED_TIMES]), [*words, *their * PAINTED_TIMES]
+    rows, words = drawn_of(some(world, DRAWN, learnt=True, seed=1), 1)
+    (more, their), (half, theirs) = painted(PAINTED, 15), painted(CHECKED, 5)
+    more, their = np.concatenate([half[::2], more]), [*theirs[::2], *their]
     unseen, scenes = unseen_style()
     kept = {
-        "held-out combinations": shown(some(world, 1200, learnt=False, seed=2), 2),
-        "OpenMoji, never seen": shown(scenes, 4, unseen),
-        "painted": painted(400, 5),
+        "held-out combinations": drawn_of(some(world, 1200, learnt=False, seed=2), 2),
+        "OpenMoji, never seen": drawn_of(scenes, 4, unseen),
+        "painted": (half[1::2], theirs[1::2]),
     }
+    return (np.concatenate([rows, *[more] * PAINTED_TIMES]), [*words, *their * PAINTED_TIMES]), kept
+
+
+def of_policies(learnt: Shown, kept: dict[str, Shown]) -> dict[str, Any]:
+    """For each demo policy what parts its things from all others, alone and among them; its scores shifted until at
+    most MOST_FALSE of the harmless scenes and MOST_FALSE_PAINTED of the harmless painted lie over LEAST.
+
+    Printed for each kind of picture that is kept; at the end what all policies together hold of what is harmless.
+    """
+    from sklearn.neural_network import MLPClassifier
+
+    rows, words = learnt
     harmless = {kind: np.array([not one & EVERY for one in each]) for kind, (_, each) in kept.items()}
     held = {kind: np.zeros(len(each), bool) for kind, (_, each) in kept.items()}
     print("\n| policy | pictures | harmless, over | sought, over |\n|---|---|---|---|")
@@ -247,6 +262,7 @@ def of_policies(eyes: Clip, world: World) -> dict[str, tuple[Any, float]]:
         least = max(
             float(np.quantile(scored["held-out combinations"][harmless["held-out combinations"]], 1 - MOST_FALSE)),
             float(np.quantile(scored["painted"][harmless["painted"]], 1 - MOST_FALSE_PAINTED)),
+            SUREST_NOT,
         )
         for kind, scores in scored.items():
             is_sought = np.array([bool(one & sought) for one in kept[kind][1]])
@@ -255,7 +271,8 @@ def of_policies(eyes: Clip, world: World) -> dict[str, tuple[Any, float]]:
             ]
             print(f"| {policy} | {kind} | {over[0]} | {over[1]} |", flush=True)
             held[kind] |= scores >= least
-        found[policy] = net, least
+        net.intercepts_[-1] = net.intercepts_[-1] - logit(least) + logit(LEAST)
+        found[policy] = net
     for kind, over_any in held.items():
         which = harmless[kind]
         print(f"| any of them | {kind} | {share(int(over_any[which].sum()), int(which.sum()))} | |", flush=True)
@@ -314,7 +331,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["photographic", "synthetic", "policies"], help="one of them alone")
     parser.add_argument("--state", type=Path, default=Path(__file__).parent / "state")
     asked = parser.parse_args()
-    rng, world = np.random.default_rng(7), World(sprites.load())
+    rng, world = np.random.default_rng(7), World(sprites.load(sprites.JUDGED))
     eyes = Clip(FOLDER, PolicySet.load(POLICIES))
     eyes.load()
     if asked.only != "policies":
@@ -325,9 +342,9 @@ def main() -> None:
                 if asked.write:
                     pin_condition(name, write(name, line), least)
     if asked.only in (None, "policies"):
-        for policy, (line, least) in of_policies(eyes, world).items():
+        for policy, net in of_policies(*shown_to(eyes, world)).items():
             if asked.write:
-                pin(policy, write(f"{policy}.seen", line), least)
+                pin(policy, write(f"{policy}.seen", net), LEAST)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ class Armoury:
             pictures, prompts = [FakePictureClassifier(policies)], [FakePromptClassifier(policies)]
             finder = FakeFaceFinder()
         elif kind == "house":
+            import torch
+
             from moderation.classifiers.clip import Clip
             from moderation.classifiers.faces import Faces
             from moderation.classifiers.meaning import Meaning
@@ -79,6 +81,9 @@ class Armoury:
             from moderation.classifiers.persons import Persons
             from moderation.classifiers.text_in_pictures import TextInPictures
 
+            # Threads of a pool spin while they wait for each other: beside another busy process on the same cores a
+            # prompt took 400 ms with two, and 15 with one.
+            torch.set_num_threads(1)
             # One meaning for both: what is written in a picture is understood as a prompt is.
             meaning, faces = Meaning(policies), Faces(weights / "face-descriptor", protected)
             eyes = [Clip(folder, policies, refused) for folder in (weights / HOUSE_CLIP, *clips)]

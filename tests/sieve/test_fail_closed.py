@@ -59,7 +59,7 @@ WAYS: dict[str, Callable[[Answers], Answers]] = {
     "infinite": scored(math.inf),
     "below every scale": scored(-math.inf),
     "silent": lambda answers: [[] for _ in answers],
-    "silent of one signal": lambda answers: [each[1:] for each in answers],
+    "silent of one signal": lambda answers: [each[:-1] for each in answers],
     "another version": lambda answers: [[replace(one, version="0" * 64) for one in each] for each in answers],
     "no version": lambda answers: [[replace(one, version="") for one in each] for each in answers],
     "another's name": lambda answers: [[replace(one, model="other") for one in each] for each in answers],

@@ -87,10 +87,10 @@ def test_heads_of_both_shapes_speak_beside_the_house(
     other.load()
     answers = other.screen(pictures)
     assert [[(one.name, one.model) for one in each] for each in answers] == [
-        [("nsfw", "other-clip"), ("synthetic", "other-clip")]
+        [("nsfw", "other-clip"), ("synthetic", "other-clip"), ("like_refused", "other-clip")]
     ] * 3
     assert all(0 <= one.score <= 1 and len(one.version) == 64 for each in answers for one in each)
-    assert len({one.score for each in answers for one in each}) == 6
+    assert len({one.score for each in answers for one in each[:2]}) == 6
 
 
 def test_a_head_computes_what_its_layers_say(folder: Path) -> None:

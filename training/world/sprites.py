@@ -21,6 +21,8 @@ UNSEEN = {"openmoji": "openmoji"}
 # What the CLIP and the judge see beside them, so that a thing is not one drawing of it: twemoji CC BY 4.0, fluent's
 # shaded drawings MIT, noto's first version Apache-2.0, emojione CC BY 4.0. The last two are older and lack some things.
 MORE = {"twemoji": "twemoji", "shaded": "fluent-emoji", "old": "noto-v1", "one": "emojione"}
+# What the gate is calibrated on.
+JUDGED = {**SETS, "twemoji": "twemoji"}
 _OWN_OF = {"fluent": "a", "noto": "b", "twemoji": "a", "shaded": "a", "old": "b", "one": "b", "openmoji": "b"}
 
 
