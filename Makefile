@@ -16,12 +16,11 @@ CHECK_ENV := SECRET_KEY=$${SECRET_KEY:-nothing-is-signed-with-this-one-012345678
 demo: environment
 	@cd "$(ROOT)" && exec "$(BIN)/python" -m local --tied
 
-# Each has a database server of its own; more of them help where there are more cores. Half of the tests for either, in
-# their order, and who is done first takes from the other: so what a file's tests share is mostly made once.
+# Each has a database server of its own; more of them help where there are more cores.
 TEST_PROCESSES ?= 2
 
 test: environment browser stripe-spec
-	cd "$(ROOT)" && "$(BIN)/python" -m pytest -n $(TEST_PROCESSES) --dist worksteal
+	cd "$(ROOT)" && "$(BIN)/python" -m pytest -n $(TEST_PROCESSES)
 
 check: environment
 	"$(BIN)/python" -m uv pip check --python "$(BIN)/python"

@@ -1,5 +1,6 @@
 """The process is killed at every named place of the path. Nothing is lost, minted or shown too early."""
 
+import gc
 import os
 import re
 import signal
@@ -45,6 +46,9 @@ def in_child(scene: Callable[[], None], *, kill_at: str = "") -> int:
     connections.close_all()
     sys.stdout.flush()
     sys.stderr.flush()
+    # What was left lying about is not the child's to clear away: a session of onnxruntime waits for ever for threads
+    # that no child has.
+    gc.freeze()
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -56,6 +60,7 @@ def in_child(scene: Callable[[], None], *, kill_at: str = "") -> int:
             traceback.print_exc()
         finally:
             os._exit(status)
+    gc.unfreeze()
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
         return os.WTERMSIG(status)
