@@ -34,8 +34,8 @@ def cut(picture: Image.Image, part: float) -> Image.Image:
 
 
 def turn(picture: Image.Image, degrees: float) -> Image.Image:
-    corner = picture.getpixel((0, 0))
-    return picture.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=corner)  # type: ignore[arg-type]
+    ground = tuple(int(part) for part in np.asarray(picture)[0, 0])
+    return picture.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=ground)
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {

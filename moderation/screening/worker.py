@@ -119,6 +119,7 @@ class _Sieve:
                 self.armoury.screen_prompts([SAMPLE_PROMPT])
             else:
                 self.armoury.screen_pictures([sample_picture()])
+                self.armoury.named([SAMPLE_PROMPT[0]])
         except Exception as again:
             log.exception("the classifiers fail over a harmless sample as well")
             raise MachineryFault(f"{type(again).__name__}: {again}") from error

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, transaction
@@ -61,7 +62,8 @@ def armoury(clip: Clip) -> Iterator[Armoury]:
 
 def tilted(image: Image.Image) -> Image.Image:
     """Turned so far that its hash is lost."""
-    turned = image.rotate(3, Image.Resampling.BICUBIC, fillcolor=image.getpixel((0, 0)))  # type: ignore[arg-type]
+    ground = tuple(int(part) for part in np.asarray(image)[0, 0])
+    turned = image.rotate(3, Image.Resampling.BICUBIC, fillcolor=ground)
     assert (int(pdq(image).digits, 16) ^ int(pdq(turned).digits, 16)).bit_count() > NEAR
     return turned
 

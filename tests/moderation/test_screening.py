@@ -1,7 +1,7 @@
 """The sieve: what clears, what is held, what is refused; and that whatever fails never clears."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,16 +15,18 @@ from journal.models import Wakeup
 from moderation import derivative, sweep
 from moderation.actions import CannotRelease, Ruling, clear
 from moderation.classifiers.armoury import Armoury
-from moderation.classifiers.fake import FakePictureClassifier
+from moderation.classifiers.fake import FakePictureClassifier, FakePromptClassifier
 from moderation.classifiers.meaning import Meaning
 from moderation.classifiers.text_in_pictures import TextInPictures
 from moderation.models import Case, Decision, Freeze, Screening
+from moderation.policy import NAMES
 from moderation.rules import policies
 from moderation.screening import oldest_pending_age
 from moderation.screening.leases import claim
 from moderation.screening.originals import Original, View
 from moderation.screening.records import sentence
 from moderation.screening.worker import screen_waiting
+from moderation.signals import Signal
 from moderation.verdict import Trigger
 from tests.moderation.conftest import (
     Moderators,
@@ -196,6 +198,25 @@ def test_a_fault_of_the_machinery_does_not_count_and_is_tried_again(people: Mode
     assert sweep.wake_if_waiting()
     assert Wakeup.objects.filter(topic="screen").count() == 1
     assert screened(case).state == "cleared"
+
+
+def test_names_that_cannot_be_read_stop_the_sieve_and_fill_no_desk(people: Moderators, outcome: Recorder) -> None:
+    """What breaks beside the picture classifiers is the machinery's fault as well, and no picture's."""
+
+    class Broken(FakePromptClassifier):
+        name = NAMES
+
+        def screen(self, prompts: Sequence[str]) -> list[list[Signal]]:
+            raise RuntimeError("the model of names is gone")
+
+    house = policies()
+    cases = [open_medium(people.alice, png(picture(seed))) for seed in (11, 12, 13)]
+    screen_waiting(Armoury([FakePictureClassifier(house)], house, [Broken(house)]), "tests")
+    for case in cases:
+        case.refresh_from_db()
+    assert [(case.state, case.attempts) for case in cases] == [("pending", 0)] * 3
+    Case.objects.update(retry_at=None)
+    assert {screened(case).state for case in cases} == {"cleared"}
 
 
 def test_three_attempts_then_a_person_is_asked(people: Moderators, outcome: Recorder, settings: Any) -> None:

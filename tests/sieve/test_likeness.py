@@ -62,11 +62,11 @@ def test_a_changed_copy_is_known_and_others_are_not(
     assert {one.score for one in traces} == {0.0}
     refused.rows = [Refusal(12, "weapon", 1, traces[0].trace)]
     first = pictures[0]
-    corner = first.getpixel((0, 0))
+    ground = tuple(int(part) for part in np.asarray(first)[0, 0])
     changed = {
         "as it is": first,
         "smaller": first.resize((128, 128)),
-        "turned by 3 degrees": first.rotate(3, Image.Resampling.BICUBIC, fillcolor=corner),  # type: ignore[arg-type]
+        "turned by 3 degrees": first.rotate(3, Image.Resampling.BICUBIC, fillcolor=ground),
         "darker": ImageEnhance.Brightness(first).enhance(0.9),
         "cut by 3 % at each edge": first.crop((8, 8, 248, 248)),
     }
