@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
 from training.colours import main_colour, repaint
+from training.loop import Run
 from training.weights_folder import write_sums
 
 
@@ -77,3 +80,20 @@ def test_a_killed_run_goes_on_at_its_last_saved_step(tmp_path: Path) -> None:
     assert begun in (last, last + 1)  # the state may be written and the kill come before the line
     assert f"done at step {last + 3}" in told
     assert second.returncode == 0
+
+
+def test_what_is_to_learn_faster_does_and_still_when_resumed(tmp_path: Path) -> None:
+    for steps in (5, 10):
+        model = torch.nn.Linear(3, 1)
+        run = Run("tiny", model, rate=0.01, decay=0, times=lambda name: 8.0 if name == "bias" else 1.0, folder=tmp_path)
+        before = model.weight.detach().clone(), model.bias.detach().clone()
+        run.train(
+            lambda batch, chance: model.weight.sum() + model.bias.sum(),  # noqa: B023
+            lambda step, rng: rng.standard_normal(1),
+            name=1,
+            minutes=5,
+            steps=steps,
+        )
+        slow, fast = (before[0] - model.weight).mean().item(), (before[1] - model.bias).item()
+        assert slow > 0
+        assert fast / slow == pytest.approx(8, rel=0.01)

@@ -72,14 +72,21 @@ class Run:
         betas: tuple[float, float] = (0.9, 0.98),
         decay: float = 0.01,
         average: float = 0.0,
+        times: Callable[[str], float] = lambda _: 1.0,
         folder: Path | None = None,
     ) -> None:
+        """`times`: for the name of a parameter, how many times faster than `rate` it learns."""
         self.path = (folder or STATE) / f"{name}.pt"
         self.name, self.model, self.rate, self.average = name, model.to(device()), rate, average
         # What is frozen is another model's: it is neither trained nor kept.
-        self.learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.learning = [parameter for _, parameter in named]
+        groups = [
+            {"params": [parameter for name, parameter in named if times(name) == each], "times": each}
+            for each in sorted({times(name) for name, _ in named})
+        ]
         self.optimizer = torch.optim.AdamW(
-            self.learning, lr=rate, betas=betas, weight_decay=decay, fused=torch.cuda.is_available()
+            groups, lr=rate, betas=betas, weight_decay=decay, fused=torch.cuda.is_available()
         )
         self.own = self._own()
         self.mean = {key: value.clone() for key, value in self.own.items()} if average else {}
@@ -148,7 +155,8 @@ class Run:
         while self.seconds < budget and (steps is None or self.step < steps):
             used = self.seconds / budget if steps is None else max(self.seconds / budget, self.step / steps)
             for group in self.optimizer.param_groups:
-                group["lr"] = self.rate * min(1.0, (self.step + 1) / 50) * min(1.0, max(0.02, (1 - used) / 0.5))
+                warm, cooled = min(1.0, (self.step + 1) / 50), min(1.0, max(0.02, (1 - used) / 0.5))
+                group["lr"] = self.rate * group["times"] * warm * cooled
             batch = moved(next(batches), device())
             chance.manual_seed(name << 40 | self.step)
             value = loss(batch, chance)

@@ -73,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="training.run", description=__doc__)
     parser.add_argument("piece", choices=["data", *MINUTES, "all", "export"])
     parser.add_argument("--minutes", type=float, help="time budget of the whole piece, over all its resumed runs")
+    parser.add_argument("--steps", type=int, help="end after so many steps in all, to see that a piece works")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--state", type=Path, help="where states are kept, instead of training/state")
     asked = parser.parse_args()
@@ -100,7 +101,7 @@ def main() -> None:
         world = World(sprites.load(wide if piece in WIDE else sprites.SETS))
         if piece != "export":
             minutes = MINUTES[piece][on_gpu()]
-            pieces()[piece](world, minutes=asked.minutes or minutes, folder=asked.state)
+            pieces()[piece](world, minutes=asked.minutes or minutes, steps=asked.steps, folder=asked.state)
     if asked.piece in ("all", "export"):
         export.export_clip(asked.state)
         export.export_painter(World(sprites.load()), asked.state)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file
 
 from benchmarks.world import ROOT
 from generation.engine import DrawItem, Drawn, ModelCard, load_catalogue
 from generation.engine.diffusion import DiffusersEngine
 from training.colours import NAMES, Pixels, name_index
+from training.models.clip import tokens
+from training.models.turbo import Critic
 from training.world.captions import request
 from training.world.scenes import Scene, World
 
@@ -57,6 +63,25 @@ class Painter:
         return min(taken[1:])
 
 
+@torch.no_grad()
+def critic_marks(pictures: Sequence[Pixels], prompts: Sequence[str]) -> NDArray[np.float32]:
+    """How much the shipped critic takes each picture for a drawing of its words; higher is likelier."""
+    from diffusers import StableDiffusionPipeline
+
+    folder = WEIGHTS / "house-painter"
+    house = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    critic = Critic()
+    critic.load_state_dict(load_file(folder / "critic" / "critic.safetensors"))
+    critic.float().eval()
+    marks = []
+    for at in range(0, len(pictures), 50):
+        batch = torch.from_numpy(np.stack(pictures[at : at + 50])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        ids = tokens(list(prompts[at : at + 50]))
+        words = house.text_encoder(ids).last_hidden_state.mean(1)
+        marks.append(critic(house.vae.encode(batch).latent_dist.mean, words).mean(1).numpy())
+    return np.concatenate(marks)
+
+
 def held_out(world: World, kind: str, number: int, *, relation: str = "", seed: int = 2026) -> list[Scene]:
     """Scenes that nothing was learnt from."""
     rng, found = np.random.default_rng(seed), []
@@ -83,18 +108,17 @@ def things_of(picture: Pixels) -> np.ndarray:
 
 def sheet(rows: Sequence[Sequence[Pixels]], captions: Sequence[str], path: Path, *, columns: int = 8) -> None:
     """A contact sheet: cells of one or more pictures beside each other, each with its words beneath."""
-    wide = len(rows[0]) * 132 + 8
+    wide, high = len(rows[0]) * 132 + 8, 180
     down = -(-len(rows) // columns)
-    canvas = Image.new("RGB", (columns * wide, down * 166), "white")
+    canvas = Image.new("RGB", (columns * wide, down * high), "white")
     pen = ImageDraw.Draw(canvas)
     for index, (cell, words) in enumerate(zip(rows, captions, strict=True)):
-        left, top = index % columns * wide + 4, index // columns * 166 + 4
+        left, top = index % columns * wide + 4, index // columns * high + 4
         for number, picture in enumerate(cell):
             shown = Image.fromarray(picture).resize((128, 128), Image.Resampling.BICUBIC)
             canvas.paste(shown, (left + number * 132, top))
-        lines = words.replace(" on ", "\non ", 1) if len(words) > 22 * len(cell) else words
-        pen.text((left, top + 130), lines, fill="black", font_size=11)
+        pen.text((left, top + 130), textwrap.fill(words, 23 * len(cell)), fill="black", font_size=11)
     canvas.quantize(255).save(path, optimize=True)
 
 
-__all__ = ["Painter", "background_of", "held_out", "request", "sheet", "things_of"]
+__all__ = ["Painter", "background_of", "critic_marks", "held_out", "request", "sheet", "things_of"]

@@ -1,4 +1,4 @@
-"""What the house CLIP tells apart: on drawings in held-out colours, and in a set of emoji that it never saw."""
+"""What the house CLIP tells apart: drawings in held-out colours, a set of emoji that it never saw, what is painted."""
 
 from __future__ import annotations
 
@@ -80,6 +80,9 @@ def clip(bench: Bench) -> None:
     told = retrieval(eyes, pictures, [one.first.word for one in shown], names)
     print(f"OpenMoji, never seen, {len(names)} names: {told}")
     print(f"by chance: {100 / len(names):.1f} %, in five {500 / len(names):.1f} %")
+    asked = scenes[:100]
+    painted = [made[0] for made in bench.painter.ask("text_to_image", [request(one) for one in asked], seed=1)]
+    print(f"painted as asked: {retrieval(eyes, painted, [one.first.word for one in asked], names)}")
     pairs = held_out(bench.world, "pair", 300)
     pictures = [bench.world.draw(scene, rng, side=SIDE).picture for scene in pairs]
     seen = eyes.pictures(pictures)

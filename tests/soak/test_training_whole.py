@@ -16,8 +16,8 @@ from training import export, weights_folder
 from training.models import autoencoder, clip, controls, judge, motion, painter, turbo
 from training.world.scenes import World
 
-# The cards that go into the catalogue with the weights.
-CATALOGUE = Path(__file__).resolve().parents[2] / "training" / "cards"
+# The cards as they are sold.
+CATALOGUE = Path(__file__).resolve().parents[2] / "generation" / "catalogue"
 SIDE = autoencoder.SIDE
 
 

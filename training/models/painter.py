@@ -25,7 +25,8 @@ BATCH, GPU_BATCH = 96, 512
 UNTOLD = 0.1  # how often the words are left out, so that guidance has something to lean against
 SCALE_SAMPLES = 1024
 # Encoding a picture costs as much as a step of the U-Net: so many are encoded once, and met again with other words.
-POOL, GPU_POOL, CHUNK, PART = 60_000, 240_000, 12_000, 96
+POOL, GPU_POOL, PART = 60_000, 240_000, 96
+CHUNK, GPU_CHUNK = 12_000, 60_000
 CHANNELS, HEADS = (96, 160), (4, 4)
 READS_WORDS = (True, True)
 
@@ -230,20 +231,20 @@ def say(scene: Scene, rng: np.random.Generator, *, motion: str = "") -> str:
 
 
 def pool(world: World, vae: Any, *, size: int, folder: Path | None = None) -> torch.Tensor:
-    """Latents of the pool's pictures, size x 8 x 8 x 8 float16. Kept in chunks, so that a kill costs a minute."""
-    encode, chunks = Encode(vae), []
+    """Latents of the pool's pictures, size x 16 x 16 x 16 float16. Kept in chunks, so that a kill costs a minute."""
+    encode, chunks, chunk = Encode(vae), [], sized(cpu=CHUNK, gpu=GPU_CHUNK)
 
     def make(part: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         return np.stack([picture_of(world, index) for index in range(part * PART, (part + 1) * PART)])
 
-    for start in range(0, size, CHUNK):
+    for start in range(0, size, chunk):
         path = (folder or STATE) / f"latents-{start}.pt"
         if not path.is_file():
-            parts = feed(make, name=25, start=start // PART, end=min(start + CHUNK, size) // PART, processes=workers())
+            parts = feed(make, name=25, start=start // PART, end=min(start + chunk, size) // PART, processes=workers())
             temporary = path.with_suffix(".tmp")
             torch.save(torch.cat([encode(moved(part, device())).half() for part in parts]), temporary)
             temporary.replace(path)
-            print(f"painter: {start + CHUNK} pictures are encoded", flush=True)
+            print(f"painter: {min(start + chunk, size)} pictures are encoded", flush=True)
         chunks.append(torch.load(path, map_location=device(), weights_only=True))
     return torch.cat(chunks)
 

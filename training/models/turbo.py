@@ -57,8 +57,8 @@ def build_scheduler_of_few() -> Any:
 
 
 class Critic(nn.Module):
-    """How much a latent, n x 8 x 8 x 8, looks like that of a drawing with these words; n x 4 marks, one for each
-    part. 0.7 million numbers."""
+    """How much a latent, n x 16 x 16 x 16, looks like that of a drawing with these words; n x 16 marks, one for each
+    part. 0.8 million numbers."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def train(
     """Train the LoRA and the critic against each other; `number` pictures are painted and as many drawn."""
     vae, words, unet = scaled_vae(world, folder), frozen_words(folder), frozen_unet(folder)
     learnt = pairs(world, unet, words, number=number or sized(cpu=PAIRS, gpu=GPU_PAIRS), folder=folder)
-    drawn = pool(world, vae, size=drawings or painter.CHUNK, folder=folder)
+    drawn = pool(world, vae, size=drawings or sized(cpu=painter.CHUNK, gpu=painter.GPU_CHUNK), folder=folder)
     torch.manual_seed(51)
     run = Run("turbo", quick(unet), rate=4e-4, average=0.99, folder=folder)
     critic = Run("critic", Critic(), rate=4e-4, betas=(0.0, 0.98), average=0.99, folder=folder)
