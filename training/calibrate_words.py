@@ -21,7 +21,7 @@ from moderation.policy import MEANING, PolicySet
 from training.shares import share
 
 POLICIES = Path(__file__).resolve().parent.parent / "moderation" / "policies"
-MOST_HELD = 0.005
+MOST_HELD = 0.0035
 FOLDS = 5
 VERSION_DIGITS = 16
 

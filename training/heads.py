@@ -1,10 +1,10 @@
 """The heads over the house CLIP: `python -m training.heads [--write]`, after the CLIP was exported.
 
-`photographic`: photograph or drawing. `synthetic`: drawn by hand, or painted by a model (the house painter, or its
-autoencoder alone). Both are logistic regressions over the CLIP's embedding. For each demo policy `<code>.seen`: whether
-one of its things is there, alone or among others, which no line parts well: a network with one hidden layer; with its
-threshold. What is printed was never learnt from: photographs each left out in turn, combinations that were held out, a
-style of drawing (OpenMoji), other painted pictures, another autoencoder.
+`photographic`: photograph or drawing. `synthetic`: drawn by hand, or painted by the house painter. Both are logistic
+regressions over the CLIP's embedding. For each demo policy `<code>.seen`: whether one of its things is there, alone or
+among others, which no line parts well: a network with one hidden layer; with its threshold. What is printed was never
+learnt from: photographs each left out in turn, combinations that were held out, a style of drawing (OpenMoji), other
+painted pictures, another painter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from moderation.policy import HOUSE_CLIP, PolicySet
 from training.calibrate import (
     EVERY,
     POLICIES,
+    SIDE,
     VERSION_DIGITS,
     WEIGHTS,
     for_the_painter,
@@ -59,10 +59,19 @@ CROPS = 60
 MOST_FALSE, MOST_FALSE_PAINTED = 0.02, 0.03
 # What a policy's head learns from: drawn scenes, painted pictures beside half of those that are painted for CHECKED,
 # and how often each of the painted is met, which are fewer, and what the gate sees most.
-DRAWN, PAINTED, CHECKED, PAINTED_TIMES = 6000, 1600, 800, 2
+DRAWN, PAINTED, CHECKED, PAINTED_TIMES = 16_000, 3200, 800, 2
 # Where the threshold of each policy's head lies, once its scores are shifted. Before that it is never below SUREST_NOT:
 # what a head is all but sure is harmless is not asked about, however few things its policy has.
 LEAST, SUREST_NOT = 0.5, 0.05
+
+
+# What was asked for, and what was painted.
+Painted = tuple[list[Scene], list[Pixels]]
+
+
+def paint(world: World, number: int, *, seed: int) -> Painted:
+    asked = for_the_painter(world, number, seed=seed)
+    return asked, painted_pictures(asked, seed=seed)
 
 
 def photographs() -> dict[str, Image.Image]:
@@ -99,7 +108,7 @@ def as_files_come(picture: Image.Image, rng: np.random.Generator) -> Image.Image
     return picture
 
 
-def drawn(world: World, number: int, rng: np.random.Generator, *, side: int = 64) -> list[Pixels]:
+def drawn(world: World, number: int, rng: np.random.Generator, *, side: int = SIDE) -> list[Pixels]:
     scenes = some(world, number, learnt=None, seed=int(rng.integers(1 << 30)))
     return [world.draw(one, rng, side=side).picture for one in scenes]
 
@@ -160,8 +169,8 @@ def photographic(read: Any, world: World, painted: Sequence[Pixels], rng: np.ran
     """Photograph or drawing, and the threshold that MOST_FALSE of drawings lie over; printed for photographs that were
     each left out."""
     shown = {name: read(crops(picture, CROPS, rng), rng) for name, picture in photographs().items()}
-    no = read([*drawn(world, 900, rng, side=128), *painted], rng)
-    other = read([*drawn(world, 300, rng, side=128), *painted[:100]], rng)
+    no = read([*drawn(world, 900, rng), *painted[:400]], rng)
+    other = read([*drawn(world, 300, rng), *painted[400:500]], rng)
     scored = []
     for name in shown:
         line = fitted(np.concatenate([rows for key, rows in shown.items() if key != name]), no)
@@ -181,31 +190,34 @@ def photographic(read: Any, world: World, painted: Sequence[Pixels], rng: np.ran
 
 
 def synthetic(
-    read: Any, world: World, painted: Sequence[Pixels], rng: np.random.Generator, state: Path
+    read: Any, world: World, learnt: Painted, checked: Painted, rng: np.random.Generator, other: Path | None
 ) -> tuple[Any, float]:
-    """Painted or drawn, and the threshold that MOST_FALSE of drawings lie over; printed for what was held out."""
+    """Painted or drawn, and the threshold that MOST_FALSE of drawings lie over. The drawings are of what was asked of
+    the painter, so that only how they are made tells them apart; printed for `checked`, and what else was held out."""
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL.from_pretrained(WEIGHTS / "house-painter" / "vae", local_files_only=True)
-    half = len(painted) // 2
-    yes = [*painted[:half], *through(vae, drawn(world, 600, rng))]
-    line = fitted(read(yes, rng), read(drawn(world, 1200, rng), rng))
-    fresh = read(drawn(world, 400, rng), rng)
+    def drawings(scenes: Sequence[Scene], of: World = world) -> list[Pixels]:
+        return [of.draw(one, rng, side=SIDE).picture for one in scenes]
+
+    line = fitted(read(learnt[1], rng), read(drawings(learnt[0]), rng))
+    fresh = read(drawings(checked[0]), rng)
     least = threshold(line, fresh)
     print(f"\nsynthetic, threshold {least:.2f}\n")
     print("| told apart | n | AUC | painted, over | drawn, over |\n|---|---|---|---|---|")
-    told("other pictures of the painter", line, read(painted[half:], rng), fresh, least)
-    told("other scenes through its autoencoder", line, read(through(vae, drawn(world, 300, rng)), rng), fresh, least)
-    unseen = World(sprites.load(sprites.UNSEEN))
-    scenes = drawn(unseen, 300, rng)
-    told("OpenMoji, through its autoencoder", line, read(through(vae, scenes), rng), read(scenes, rng), least)
-    if (state / "autoencoder.pt").is_file():
-        from training.models import autoencoder
-
-        other = autoencoder.load(state)
-        told("another autoencoder", line, read(through(other, drawn(world, 300, rng)), rng), fresh, least)
-        made = read(through(other, scenes), rng)
-        told("OpenMoji, through another autoencoder", line, made, read(scenes, rng), least)
+    told("other pictures of the painter", line, read(checked[1], rng), fresh, least)
+    vae = AutoencoderKL.from_pretrained(WEIGHTS / "house-painter" / "vae", local_files_only=True)
+    told(
+        "drawings that went through its autoencoder",
+        line,
+        read(through(vae, drawn(world, 300, rng)), rng),
+        fresh,
+        least,
+    )
+    unseen, scenes = unseen_style()
+    told("its pictures, beside OpenMoji", line, read(checked[1], rng), read(drawings(scenes[::5], unseen), rng), least)
+    if other:
+        made = painted_pictures(checked[0][:400], seed=6, folder=other)
+        told("another painter", line, read(made, rng), fresh, least)
     return line, least
 
 
@@ -213,9 +225,9 @@ def synthetic(
 Shown = tuple[NDArray[np.float32], list[frozenset[str]]]
 
 
-def shown_to(eyes: Clip, world: World) -> tuple[Shown, dict[str, Shown]]:
-    """What the heads of policies learn from, scenes drawn and painted; and what they are checked with: combinations
-    that were held out, OpenMoji, other painted pictures."""
+def shown_to(eyes: Clip, world: World, learnt: Painted, checked: Painted) -> tuple[Shown, dict[str, Shown]]:
+    """What the heads of policies learn from: scenes drawn, `learnt`, and every other of `checked`; and what they are
+    checked with: combinations that were held out, OpenMoji, the rest of `checked`."""
 
     def seen(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Shown:
         return embedded(eyes, [Image.fromarray(one) for one in pictures]), [words_of(one) for one in scenes]
@@ -223,12 +235,8 @@ def shown_to(eyes: Clip, world: World) -> tuple[Shown, dict[str, Shown]]:
     def drawn_of(scenes: list[Scene], seed: int, of: World = world) -> Shown:
         return seen(scenes, pictures_of(of, scenes, seed=seed))
 
-    def painted(number: int, seed: int) -> Shown:
-        asked = for_the_painter(world, number, seed=seed)
-        return seen(asked, painted_pictures(asked, seed=seed))
-
     rows, words = drawn_of(some(world, DRAWN, learnt=True, seed=1), 1)
-    (more, their), (half, theirs) = painted(PAINTED, 15), painted(CHECKED, 5)
+    (more, their), (half, theirs) = seen(*learnt), seen(*checked)
     more, their = np.concatenate([half[::2], more]), [*theirs[::2], *their]
     unseen, scenes = unseen_style()
     kept = {
@@ -329,20 +337,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="training.heads", description=__doc__)
     parser.add_argument("--write", action="store_true", help="keep the heads beside the CLIP")
     parser.add_argument("--only", choices=["photographic", "synthetic", "policies"], help="one of them alone")
-    parser.add_argument("--state", type=Path, default=Path(__file__).parent / "state")
+    parser.add_argument("--other", type=Path, help="the folder of another painter, to measure with")
     asked = parser.parse_args()
     rng, world = np.random.default_rng(7), World(sprites.load(sprites.JUDGED))
     eyes = Clip(FOLDER, PolicySet.load(POLICIES))
     eyes.load()
-    if asked.only != "policies":
-        painted, read = painted_pictures(for_the_painter(world, 400, seed=5), seed=50), reader(eyes)
-        for name, fit in (("photographic", photographic), ("synthetic", partial(synthetic, state=asked.state))):
-            if asked.only in (None, name):
-                line, least = fit(read, world, painted, rng)
-                if asked.write:
-                    pin_condition(name, write(name, line), least)
+    learnt, checked, read = paint(world, PAINTED, seed=15), paint(world, CHECKED, seed=5), reader(eyes)
+    if asked.only in (None, "photographic"):
+        line, least = photographic(read, world, learnt[1], rng)
+        if asked.write:
+            pin_condition("photographic", write("photographic", line), least)
+    if asked.only in (None, "synthetic"):
+        line, least = synthetic(read, world, learnt, checked, rng, asked.other)
+        if asked.write:
+            pin_condition("synthetic", write("synthetic", line), least)
     if asked.only in (None, "policies"):
-        for policy, net in of_policies(*shown_to(eyes, world)).items():
+        for policy, net in of_policies(*shown_to(eyes, world, learnt, checked)).items():
             if asked.write:
                 pin(policy, write(f"{policy}.seen", net), LEAST)
 
