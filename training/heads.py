@@ -41,11 +41,12 @@ from training.calibrate import (
     unseen_style,
     words_of,
 )
+from training.colours import PAINTED as PAINTED_ON
 from training.colours import Pixels
 from training.shares import share
 from training.weights_folder import write_sums
 from training.world import sprites
-from training.world.scenes import Scene, World
+from training.world.scenes import Item, Scene, World
 from training.world.things import SOUGHT
 
 FOLDER = WEIGHTS / "house-clip"
@@ -60,6 +61,15 @@ MOST_FALSE, MOST_FALSE_PAINTED = 0.02, 0.03
 # What a policy's head learns from: drawn scenes, painted pictures beside half of those that are painted for CHECKED,
 # and how often each of the painted is met, which are fewer, and what the gate sees most.
 DRAWN, PAINTED, CHECKED, PAINTED_TIMES = 16_000, 3200, 800, 2
+# Harmless things that are drawn like sought ones (a red apple with its stalk like a bomb painted red), each painted so
+# many times more.
+ALIKE_TIMES = 12
+ALIKE = (
+    "apple", "tomato", "cherries", "peach", "orange", "balloon", "ball", "basketball", "bell", "coconut", "pear",
+    "lemon", "mango", "strawberry", "kiwi", "ladybug", "pencil", "umbrella", "key", "screwdriver", "wrench", "hammer",
+    "saw", "feather", "crayon", "candle", "trumpet", "rocket", "comet", "carrot", "tea", "coffee", "milk", "trophy",
+    "teapot", "jar", "candy", "mushroom", "water gun", "drop of water", "heart", "moon",
+)  # fmt: skip
 # Where the threshold of each policy's head lies, once its scores are shifted. Before that it is never below SUREST_NOT:
 # what a head is all but sure is harmless is not asked about, however few things its policy has.
 LEAST, SUREST_NOT = 0.5, 0.05
@@ -71,6 +81,16 @@ Painted = tuple[list[Scene], list[Pixels]]
 
 def paint(world: World, number: int, *, seed: int) -> Painted:
     asked = for_the_painter(world, number, seed=seed)
+    return asked, painted_pictures(asked, seed=seed)
+
+
+def paint_alike(world: World, *, seed: int) -> Painted:
+    """The things of ALIKE, each in its own colours before others."""
+    rng, asked = np.random.default_rng(seed), []
+    for word in ALIKE:
+        for _ in range(ALIKE_TIMES):
+            colour = str(rng.choice(world.natural[word] if rng.random() < 0.6 else world.colours[word]))
+            asked.append(Scene(Item(word, colour), str(rng.choice([each for each in PAINTED_ON if each != colour]))))
     return asked, painted_pictures(asked, seed=seed)
 
 
@@ -225,9 +245,11 @@ def synthetic(
 Shown = tuple[NDArray[np.float32], list[frozenset[str]]]
 
 
-def shown_to(eyes: Clip, world: World, learnt: Painted, checked: Painted) -> tuple[Shown, dict[str, Shown]]:
-    """What the heads of policies learn from: scenes drawn, `learnt`, and every other of `checked`; and what they are
-    checked with: combinations that were held out, OpenMoji, the rest of `checked`."""
+def shown_to(
+    eyes: Clip, world: World, learnt: Painted, alike: Painted, checked: Painted
+) -> tuple[Shown, dict[str, Shown]]:
+    """What the heads of policies learn from: scenes drawn, `learnt`, `alike`, and every other of `checked`; and what
+    they are checked with: combinations that were held out, OpenMoji, the rest of `checked`."""
 
     def seen(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Shown:
         return embedded(eyes, [Image.fromarray(one) for one in pictures]), [words_of(one) for one in scenes]
@@ -236,8 +258,8 @@ def shown_to(eyes: Clip, world: World, learnt: Painted, checked: Painted) -> tup
         return seen(scenes, pictures_of(of, scenes, seed=seed))
 
     rows, words = drawn_of(some(world, DRAWN, learnt=True, seed=1), 1)
-    (more, their), (half, theirs) = seen(*learnt), seen(*checked)
-    more, their = np.concatenate([half[::2], more]), [*theirs[::2], *their]
+    (more, their), (like, those), (half, theirs) = seen(*learnt), seen(*alike), seen(*checked)
+    more, their = np.concatenate([half[::2], like, more]), [*theirs[::2], *those, *their]
     unseen, scenes = unseen_style()
     kept = {
         "held-out combinations": drawn_of(some(world, 1200, learnt=False, seed=2), 2),
@@ -352,7 +374,7 @@ def main() -> None:
         if asked.write:
             pin_condition("synthetic", write("synthetic", line), least)
     if asked.only in (None, "policies"):
-        for policy, net in of_policies(*shown_to(eyes, world, learnt, checked)).items():
+        for policy, net in of_policies(*shown_to(eyes, world, learnt, paint_alike(world, seed=25), checked)).items():
             if asked.write:
                 pin(policy, write(f"{policy}.seen", net), LEAST)
 
