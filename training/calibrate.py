@@ -101,7 +101,7 @@ def for_the_painter(world: World, number: int, *, seed: int) -> list[Scene]:
 
 
 def painted_pictures(scenes: Sequence[Scene], *, seed: int, folder: Path = WEIGHTS / "house-painter") -> list[Pixels]:
-    """Let the house painter, or another one, paint the requests of the scenes."""
+    """Let the house painter, or another one, paint the requests of the scenes, with the defaults of its card."""
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(

@@ -99,7 +99,11 @@ class Run:
         with torch.no_grad():
             for key, value in self.own.items():
                 value.copy_(state["model"][key])
+        # The rates are those of this code: a state that was written before one was changed goes on with it.
+        times = [group["times"] for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, each in zip(self.optimizer.param_groups, times, strict=True):
+            group["times"] = each
         self.mean, self.step, self.seconds = state["mean"], state["step"], state["seconds"]
         print(f"{self.name}: goes on at step {self.step} after {self.seconds / 60:.1f} minutes", flush=True)
 
