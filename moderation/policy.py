@@ -1,10 +1,8 @@
 """The policies of the house: one TOML file each, read into plain values. Knows neither Django nor torch."""
 
 import hashlib
-import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 SEVERITIES = {"low": 0, "medium": 1, "high": 2, "severe": 3}
@@ -173,28 +171,6 @@ class PolicySet:
     version: str
     shadow: frozenset[str] = frozenset()
 
-    @classmethod
-    def load(cls, *folders: Path, shadow: Collection[str] = ()) -> "PolicySet":
-        """Read every policy of the folders, with these models in shadow.
-
-        Raises PolicyError; no policy at all is an error too, and so is a model that none asks.
-        """
-        # What reads a file knows what it makes of it.
-        from moderation.policy_files import Reader
-
-        policies: dict[str, Policy] = {}
-        for path in sorted(path for folder in folders for path in folder.glob("*.toml")):
-            policy = Reader(path).policy()
-            if policy.code in policies:
-                raise PolicyError(path.name, "code", f"{policy.code!r} is taken by another file. Choose another.")
-            policies[policy.code] = policy
-        if not policies:
-            where = ", ".join(str(folder) for folder in folders)
-            raise PolicyError(where, "the folder", "has no policy (*.toml). Without policies nothing can be judged.")
-        ordered = _quieted(_bound([policies[code] for code in sorted(policies)]), shadow)
-        content = json.dumps([asdict(policy) for policy in ordered], sort_keys=True)
-        return cls(ordered, hashlib.sha256(content.encode()).hexdigest(), frozenset(shadow))
-
     def __iter__(self) -> Iterator[Policy]:
         return iter(self.policies)
 
@@ -223,38 +199,3 @@ class PolicySet:
             for _, combination in self.combinations(subject)
             for one in combination.conditions
         }
-
-
-def _bound(policies: list[Policy]) -> tuple[Policy, ...]:
-    """Conditions that name no version are bound to that of a threshold on the same signal, or on the same model."""
-    known = {(one.signal, one.model): one.version for policy in policies for one in policy.thresholds if one.version}
-    by_model = {model: version for (_, model), version in known.items()}
-
-    def bound(one: Condition) -> Condition:
-        return replace(one, version=one.version or known.get((one.signal, one.model)) or by_model.get(one.model, ""))
-
-    def whole(one: Combination) -> Combination:
-        return replace(one, conditions=tuple(map(bound, one.conditions)))
-
-    return tuple(replace(policy, combinations=tuple(map(whole, policy.combinations))) for policy in policies)
-
-
-def _quieted(policies: tuple[Policy, ...], shadow: Collection[str]) -> tuple[Policy, ...]:
-    """With every threshold on these models in shadow, and every combination that asks one of them."""
-    asked = {one.model for policy in policies for one in policy.thresholds}
-    asked |= {one.model for policy in policies for combination in policy.combinations for one in combination.conditions}
-    if unknown := sorted(set(shadow) - asked):
-        what = f"names {', '.join(unknown)}, which no policy asks; asked are {', '.join(sorted(asked))}."
-        raise PolicyError("the settings", "SHADOW_CLASSIFIERS", what)
-
-    def whole(one: Combination) -> Combination:
-        return replace(one, is_shadow=one.is_shadow or any(each.model in shadow for each in one.conditions))
-
-    return tuple(
-        replace(
-            policy,
-            thresholds=tuple(replace(one, is_shadow=one.is_shadow or one.model in shadow) for one in policy.thresholds),
-            combinations=tuple(map(whole, policy.combinations)),
-        )
-        for policy in policies
-    )

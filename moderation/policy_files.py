@@ -1,8 +1,11 @@
 """Policies as they are written: one TOML file each, every key of which is taken once; what nobody took is a typo."""
 
+import hashlib
+import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,29 @@ from moderation.policy import (
     Meaning,
     Policy,
     PolicyError,
+    PolicySet,
     Threshold,
     Words,
 )
+
+
+def load(*folders: Path, shadow: Collection[str] = ()) -> PolicySet:
+    """Read every policy of the folders, with these models in shadow.
+
+    Raises PolicyError; no policy at all is an error too, and so is a model that none asks.
+    """
+    policies: dict[str, Policy] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.toml")):
+        policy = Reader(path).policy()
+        if policy.code in policies:
+            raise PolicyError(path.name, "code", f"{policy.code!r} is taken by another file. Choose another.")
+        policies[policy.code] = policy
+    if not policies:
+        where = ", ".join(str(folder) for folder in folders)
+        raise PolicyError(where, "the folder", "has no policy (*.toml). Without policies nothing can be judged.")
+    ordered = _quieted(_bound([policies[code] for code in sorted(policies)]), shadow)
+    content = json.dumps([asdict(policy) for policy in ordered], sort_keys=True)
+    return PolicySet(ordered, hashlib.sha256(content.encode()).hexdigest(), frozenset(shadow))
 
 
 class Reader:
@@ -246,3 +269,38 @@ class Reader:
         if threshold.block is not None and threshold.review > threshold.block:
             raise PolicyError(self.file, "thresholds.review", "must not lie above thresholds.block.")
         return threshold
+
+
+def _bound(policies: list[Policy]) -> tuple[Policy, ...]:
+    """Conditions that name no version are bound to that of a threshold on the same signal, or on the same model."""
+    known = {(one.signal, one.model): one.version for policy in policies for one in policy.thresholds if one.version}
+    by_model = {model: version for (_, model), version in known.items()}
+
+    def bound(one: Condition) -> Condition:
+        return replace(one, version=one.version or known.get((one.signal, one.model)) or by_model.get(one.model, ""))
+
+    def whole(one: Combination) -> Combination:
+        return replace(one, conditions=tuple(map(bound, one.conditions)))
+
+    return tuple(replace(policy, combinations=tuple(map(whole, policy.combinations))) for policy in policies)
+
+
+def _quieted(policies: tuple[Policy, ...], shadow: Collection[str]) -> tuple[Policy, ...]:
+    """With every threshold on these models in shadow, and every combination that asks one of them."""
+    asked = {one.model for policy in policies for one in policy.thresholds}
+    asked |= {one.model for policy in policies for combination in policy.combinations for one in combination.conditions}
+    if unknown := sorted(set(shadow) - asked):
+        what = f"names {', '.join(unknown)}, which no policy asks; asked are {', '.join(sorted(asked))}."
+        raise PolicyError("the settings", "SHADOW_CLASSIFIERS", what)
+
+    def whole(one: Combination) -> Combination:
+        return replace(one, is_shadow=one.is_shadow or any(each.model in shadow for each in one.conditions))
+
+    return tuple(
+        replace(
+            policy,
+            thresholds=tuple(replace(one, is_shadow=one.is_shadow or one.model in shadow) for one in policy.thresholds),
+            combinations=tuple(map(whole, policy.combinations)),
+        )
+        for policy in policies
+    )

@@ -6,13 +6,14 @@ from functools import lru_cache
 from django.conf import settings
 from django.utils.translation import get_language
 
+from moderation import policy_files
 from moderation.policy import PolicySet
 
 
 @lru_cache
 def policies() -> PolicySet:
     """The policies of this process. Raises PolicyError, naming file and key, when one is written wrongly."""
-    return PolicySet.load(*settings.POLICIES, shadow=settings.SHADOW_CLASSIFIERS)
+    return policy_files.load(*settings.POLICIES, shadow=settings.SHADOW_CLASSIFIERS)
 
 
 def in_words(texts: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from moderation import policy_files
 from moderation.classifiers.clip import Clip, weights_version
 from moderation.policy import HOUSE_CLIP, LIKE_REFUSED, Policy, PolicySet, Threshold
 from training.colours import Pixels
@@ -298,7 +299,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     if not sprites.is_ready(sprites.SETS):
         raise SystemExit("The drawings are missing: run `python -m training.run data` first")
-    house = PolicySet.load(POLICIES)
+    house = policy_files.load(POLICIES)
     painter = not asked.no_painter and (WEIGHTS / "house-painter" / "model_index.json").is_file()
     to_fit, to_check, version = collect(house, World(sprites.load(sprites.JUDGED)), painter=painter)
     fits = {one.code: fit(one.code, clip_threshold(one), to_fit) for one in house if one.code in SOUGHT}

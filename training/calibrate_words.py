@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from moderation import policy_files
 from moderation.classifiers.meaning import LINES, Meaning, fit
-from moderation.policy import MEANING, PolicySet
+from moderation.policy import MEANING
 from training.shares import share
 
 POLICIES = Path(__file__).resolve().parent.parent / "moderation" / "policies"
@@ -48,7 +49,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     os.nice(max(0, 10 - os.nice(0)))
-    house = PolicySet.load(POLICIES)
+    house = policy_files.load(POLICIES)
     codes = [policy.code for policy in house if policy.meaning is not None]
     eyes = Meaning(house)
     eyes.load()

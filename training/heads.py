@@ -26,8 +26,9 @@ from safetensors.torch import save_file
 from scipy.special import logit
 from sklearn.exceptions import ConvergenceWarning
 
+from moderation import policy_files
 from moderation.classifiers.clip import Clip, weights_version
-from moderation.policy import HOUSE_CLIP, PolicySet
+from moderation.policy import HOUSE_CLIP
 from training.calibrate import (
     EVERY,
     POLICIES,
@@ -362,7 +363,7 @@ def main() -> None:
     parser.add_argument("--other", type=Path, help="the folder of another painter, to measure with")
     asked = parser.parse_args()
     rng, world = np.random.default_rng(7), World(sprites.load(sprites.JUDGED))
-    eyes = Clip(FOLDER, PolicySet.load(POLICIES))
+    eyes = Clip(FOLDER, policy_files.load(POLICIES))
     eyes.load()
     learnt, checked, read = paint(world, PAINTED, seed=15), paint(world, CHECKED, seed=5), reader(eyes)
     if asked.only in (None, "photographic"):

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from moderation import policy_files
 from moderation.classifiers.clip import Clip
-from moderation.policy import LIKE_REFUSED, PolicySet
+from moderation.policy import LIKE_REFUSED
 from moderation.provenance.hashes import NEAR
 from moderation.provenance.pdq import pdq, turned
 from training.calibrate import POLICIES, WEIGHTS, some
@@ -52,7 +53,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def main() -> None:
-    world, rng, house = World(sprites.load()), np.random.default_rng(5), PolicySet.load(POLICIES)
+    world, rng, house = World(sprites.load()), np.random.default_rng(5), policy_files.load(POLICIES)
     (least,) = {one.review for _, one in house.thresholds("medium") if one.signal == LIKE_REFUSED}
     eyes = Clip(WEIGHTS / "house-clip", house)
     eyes.load()

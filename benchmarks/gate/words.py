@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gate.evasions import EVASIONS
+from moderation import policy_files
 from moderation.classifiers.armoury import Armoury
-from moderation.policy import PolicySet
 from moderation.verdict import Verdict, judge
 from training.shares import share
 
@@ -95,7 +95,7 @@ class Gate:
     """The policies and the classifiers that judge a prompt in a screening process."""
 
     def __init__(self) -> None:
-        self.house = PolicySet.load(POLICIES)
+        self.house = policy_files.load(POLICIES)
         self.armoury = Armoury.load("house", weights=ROOT / "training" / "weights", policies=self.house)
 
     def verdicts(self, texts: Sequence[str]) -> list[Verdict]:

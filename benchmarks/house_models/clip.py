@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from benchmarks.house_models.asking import WEIGHTS, held_out
+from benchmarks.house_models.bench import SIDE, Bench
 from training.colours import Pixels
 from training.shares import share
 from training.world import sprites
 from training.world.captions import article, request
 from training.world.scenes import Item, Scene, World
-
-if TYPE_CHECKING:
-    from benchmarks.house_models.__main__ import Bench
-
-SIDE = 128
 
 
 class Eyes:

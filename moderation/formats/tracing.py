@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moderation.formats import child, limits
+from moderation.formats import limits, opening
 
 if TYPE_CHECKING:
     from moderation.provenance.credentials import Credentials
@@ -34,14 +34,14 @@ def trace(path: Path, folder: Path) -> dict[str, Any]:
     data = path.read_bytes()
     told: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "hashes": [], "why": ""}
     try:
-        child.decode_picture(path, folder)
+        opening.decode_picture(path, folder)
         told |= {"kind": "picture", "hashes": _of_picture(folder / "picture.png")}
         told["look"] = _look(folder / "picture.png", folder / "look.png")
-    except child.Refused as no_picture:
+    except opening.Refused as no_picture:
         try:
-            child.decode_film(path, folder)
+            opening.decode_film(path, folder)
             told |= {"kind": "film", "hashes": _of_film(folder / "film.mp4")}
-        except child.Refused as no_film:
+        except opening.Refused as no_film:
             # A film that is too long says so; of anything else the word about pictures is the better one.
             is_film = "film" in str(no_film) and "can be read" not in str(no_film)
             told |= {"kind": "other", "why": str(no_film if is_film else no_picture)}

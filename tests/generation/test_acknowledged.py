@@ -13,8 +13,9 @@ from generation.actions.jobs import PromptRefused
 from generation.models import Job
 from generation.offer import BadOrder, check
 from journal.idempotency import KeyReused
+from moderation import policy_files
 from moderation.models import Case, Screening
-from moderation.policy import LEXICON, PolicyError, PolicySet
+from moderation.policy import LEXICON, PolicyError
 from moderation.rules import policies
 from moderation.screening import judge_prompt_now
 from moderation.signals import Signal
@@ -87,7 +88,7 @@ block = ["x"]
 """
     (tmp_path / "odd.toml").write_text(text)
     with pytest.raises(PolicyError, match="low severity"):
-        PolicySet.load(tmp_path)
+        policy_files.load(tmp_path)
 
 
 def test_only_a_soft_block_is_answered_for() -> None:

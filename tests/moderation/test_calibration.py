@@ -12,9 +12,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from PIL import Image
 
+from moderation import policy_files
 from moderation.actions import claim_next, decide, look_again
 from moderation.models import Case, Sample
-from moderation.policy import PolicySet
 from moderation.quality import labels
 from moderation.quality.calibration import Curve, Key, Labelled, curves, plot, rewritten, table
 from moderation.rules import policies
@@ -144,11 +144,11 @@ def test_the_command_proposes_from_the_desk_and_from_second_looks(
     assert (out / "fake.review.review.fake.1.svg").is_file()
     assert [one.name for one in tmp_path.iterdir()] == ["out"], "nothing half made lies about"
     # Half of what was held is harmless: nothing but the highest score keeps it out.
-    proposed = PolicySet.load(out / "policies")
+    proposed = policy_files.load(out / "policies")
     (threshold,) = [one for policy, one in proposed.thresholds("medium") if policy.code == "fake.review"]
     assert threshold.review == 1.0
     assert {policy.code for policy in proposed} == {policy.code for policy in policies()}
-    assert policies().version == PolicySet.load(*settings.POLICIES).version
+    assert policies().version == policy_files.load(*settings.POLICIES).version
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 1000])

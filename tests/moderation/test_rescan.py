@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from journal import files
+from moderation import policy_files
 from moderation.actions import claim_next, decide, look_again
 from moderation.actions.freezes import is_frozen
 from moderation.actions.samples import waiting
@@ -51,7 +52,7 @@ def today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Poli
         text = (folder / file).read_text()
         assert right in text
         (folder / file).write_text(text.replace(right, wrong))
-        house = PolicySet.load(folder)
+        house = policy_files.load(folder)
         for room in ("rescan", "screening.records", "known", "arming"):
             monkeypatch.setattr(f"moderation.{room}.policies", lambda: house)
         return house

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from moderation import policy_files
 from moderation.actions import claim_next, decide
 from moderation.models import Case, Screening
-from moderation.policy import PolicySet
 from moderation.rules import policies
 from moderation.simulation import differences, simulate
 from tests import path
@@ -61,7 +61,7 @@ def a_day(people: People) -> None:
 def test_the_same_policies_move_nothing(people: People, other: Path) -> None:
     a_day(people)
     now = timezone.now()
-    report = simulate(policies(), PolicySet.load(other), since=now - timedelta(days=1), until=now)
+    report = simulate(policies(), policy_files.load(other), since=now - timedelta(days=1), until=now)
     assert report.screenings == 10
     assert all(before == after for arrows in report.arrows.values() for before, after in arrows)
     assert report.load(0) == report.load(1) == 2
@@ -88,7 +88,7 @@ def test_words_are_judged_anew_from_the_prompts(people: People, other: Path) -> 
     path.work()
     change(other, "weapon.toml", "review = [\n", 'review = [\n  "purple cow",\n')
     now = timezone.now()
-    report = simulate(policies(), PolicySet.load(other), since=now - timedelta(days=1), until=now)
+    report = simulate(policies(), policy_files.load(other), since=now - timedelta(days=1), until=now)
     assert report.arrows["prompt"]["clear", "review"] == 1
     assert report.policies["weapon"].asked == [0, 1]
 
@@ -114,7 +114,7 @@ def test_a_shadow_is_written_down_with_the_screening_and_for_the_moderator(
     people: People, other: Path, settings: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(other, "fake.block.toml", 'code = "fake.block"', 'code = "fake.block"\nmode = "shadow"')
-    quiet = PolicySet.load(other)
+    quiet = policy_files.load(other)
     monkeypatch.setattr("moderation.screening.worker.policies", lambda: quiet)
     job = path.submit(people.alice, "verdict:block a forbidden apple")
     path.work()
@@ -144,7 +144,7 @@ def test_diff_names_each_change_and_nothing_else(other: Path) -> None:
     change(other, "weapon.toml", 'severity = "medium"', 'severity = "high"')
     (other / "fake.block.toml").unlink()
     (other / "new.toml").write_text((other / "fake.review.toml").read_text().replace("fake.review", "hats.new"))
-    lines = differences(policies(), PolicySet.load(other))
+    lines = differences(policies(), policy_files.load(other))
     assert any(line.startswith("skull: skull of house-clip, review from 0.4, block from") for line in lines)
     assert "weapon: words.review loses 'machine gun'" in lines
     assert "weapon: words.review gains 'machine guns'" in lines

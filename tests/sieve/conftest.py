@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from moderation import policy_files
 from moderation.classifiers.persons import DATA_SHA256
 from moderation.policy import KNOWN, NAMES, PolicySet
 from moderation.provenance.hashes import VERSION
@@ -20,4 +21,4 @@ UNKNOWN = [
 
 @pytest.fixture(scope="session")
 def house() -> PolicySet:
-    return PolicySet.load(ROOT / "moderation" / "policies")
+    return policy_files.load(ROOT / "moderation" / "policies")

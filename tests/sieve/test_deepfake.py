@@ -7,6 +7,7 @@ import matplotlib
 import pytest
 from PIL import Image
 
+from moderation import policy_files
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.persons import DATA_SHA256, Persons
 from moderation.policy import PolicySet
@@ -40,7 +41,7 @@ def registered() -> Registered:
 
 @pytest.fixture(scope="module")
 def armoury(registered: Registered) -> Armoury:
-    house = PolicySet.load(ROOT / "moderation" / "policies")
+    house = policy_files.load(ROOT / "moderation" / "policies")
     return Armoury.load("house", weights=WEIGHTS, policies=house, protected=registered)
 
 

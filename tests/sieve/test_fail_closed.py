@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moderation import policy_files
 from moderation.classifiers.armoury import Armoury
 from moderation.policy import PolicySet
 from moderation.signals import ItemFault, Signal
@@ -27,7 +28,7 @@ Answers = list[list[Signal]]
 
 @pytest.fixture(scope="module")
 def armed() -> Armoury:
-    house = PolicySet.load(Path(__file__).resolve().parents[2] / "moderation" / "policies")
+    house = policy_files.load(Path(__file__).resolve().parents[2] / "moderation" / "policies")
     return Armoury.load("house", weights=WEIGHTS, policies=house)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from moderation import policy_files
 from moderation.classifiers.clip import Clip
 from moderation.classifiers.likeness import Refusal, Refusals, packed, unpacked
 from moderation.policy import LIKE_REFUSED, PolicySet
@@ -35,7 +36,9 @@ def refused() -> Refused:
 
 @pytest.fixture(scope="module")
 def clip(refused: Refused) -> Clip:
-    made = Clip(ROOT / "training" / "weights" / "house-clip", PolicySet.load(ROOT / "moderation" / "policies"), refused)
+    made = Clip(
+        ROOT / "training" / "weights" / "house-clip", policy_files.load(ROOT / "moderation" / "policies"), refused
+    )
     made.load()
     return made
 

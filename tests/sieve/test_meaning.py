@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
+from moderation import policy_files
 from moderation.classifiers import meaning
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.clip import WeightsRefused
@@ -24,7 +25,7 @@ from moderation.verdict import judge
 
 @pytest.fixture(scope="module")
 def eyes() -> Meaning:
-    found = Meaning(PolicySet.load(Path(__file__).resolve().parent.parent.parent / "moderation" / "policies"))
+    found = Meaning(policy_files.load(Path(__file__).resolve().parent.parent.parent / "moderation" / "policies"))
     found.load()
     return found
 

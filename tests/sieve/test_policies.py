@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from moderation import policy_files
 from moderation.policy import PolicyError, PolicySet
 from moderation.reading import tokens
 
@@ -39,7 +40,7 @@ block = 0.9
 
 def load(folder: Path, text: str) -> PolicySet:
     (folder / "hats.toml").write_text(text, encoding="utf-8")
-    return PolicySet.load(folder)
+    return policy_files.load(folder)
 
 
 def test_the_sound_policy_is_read(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_code_is_taken_once(tmp_path: Path) -> None:
 
 def test_a_folder_without_policies_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="has no policy"):
-        PolicySet.load(tmp_path)
+        policy_files.load(tmp_path)
 
 
 @pytest.mark.parametrize(

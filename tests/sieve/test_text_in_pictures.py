@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from moderation import policy_files
 from moderation.classifiers.armoury import Armoury
 from moderation.classifiers.clip import WeightsRefused
 from moderation.classifiers.meaning import Meaning
@@ -40,7 +41,7 @@ def armoury() -> Iterator[Armoury]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    house = PolicySet.load(ROOT / "moderation" / "policies")
+    house = policy_files.load(ROOT / "moderation" / "policies")
     yield Armoury.load("house", weights=ROOT / "training" / "weights", policies=house)
     torch.set_num_threads(before)
 

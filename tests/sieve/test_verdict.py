@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from moderation import policy_files
 from moderation.policy import Combination, Condition, Policy, PolicyError, PolicySet, Threshold
 from moderation.signals import Signal
 from moderation.verdict import Verdict, judge
@@ -180,7 +181,7 @@ def test_a_threshold_in_shadow_says_what_it_would_have_done_and_the_others_act()
 def test_a_model_on_trial_moves_nothing_in_whatever_policy_it_is_asked(tmp_path: Path) -> None:
     for file in (ROOT / "moderation" / "policies").glob("*.toml"):
         shutil.copy(file, tmp_path)
-    plain, trial = PolicySet.load(tmp_path), PolicySet.load(tmp_path, shadow=["faces", "opennsfw"])
+    plain, trial = policy_files.load(tmp_path), policy_files.load(tmp_path, shadow=["faces", "opennsfw"])
     assert plain.version != trial.version
     for before, policy in zip(plain, trial, strict=True):
         for old, new in zip(before.thresholds, policy.thresholds, strict=True):
@@ -196,7 +197,7 @@ def test_a_model_on_trial_moves_nothing_in_whatever_policy_it_is_asked(tmp_path:
     said = judge(trial, "medium", loud, models)
     assert said.outcome == "clear"
     with pytest.raises(PolicyError, match=r"SHADOW_CLASSIFIERS names noses, which no policy asks"):
-        PolicySet.load(tmp_path, shadow=["noses"])
+        policy_files.load(tmp_path, shadow=["noses"])
 
 
 def test_a_policy_on_a_share_acts_on_some_and_says_of_the_others_what_it_would_have_done() -> None:

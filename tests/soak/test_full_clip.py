@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from moderation import policy_files
 from moderation.classifiers.clip import Clip
-from moderation.policy import PolicySet
 from tests.sieve.test_heads import add_head, layers, linear
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def test_vit_l_14_with_univfd_and_laion(tmp_path: Path) -> None:
     )
     add_head(folder, "synthetic", linear(768), embedding="raw")
     add_head(folder, "nsfw", layers(768))
-    clip = Clip(folder, PolicySet.load(ROOT / "moderation" / "policies"))
+    clip = Clip(folder, policy_files.load(ROOT / "moderation" / "policies"))
     clip.load()
     noise = np.random.default_rng(0).integers(0, 256, (2, 300, 400, 3), dtype=np.uint8)
     answers = clip.screen([Image.fromarray(one) for one in noise])

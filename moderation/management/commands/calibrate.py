@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from moderation import policy_files
 from moderation.policy import PolicySet
 from moderation.quality.calibration import Curve, Key, curves, plot, rewritten, table
 from moderation.quality.labels import of_a_folder, of_second_looks, of_the_desk
@@ -99,4 +100,4 @@ class Command(BaseCommand):
             for path in sorted(Path(folder).glob("*.toml")):
                 changes = {(key.signal, key.model): value for key, value in proposed.items() if key.policy == path.stem}
                 (out / path.name).write_text(rewritten(path.read_text(encoding="utf-8"), changes), encoding="utf-8")
-        PolicySet.load(out)
+        policy_files.load(out)

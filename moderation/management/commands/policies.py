@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from moderation.policy import PolicyError, PolicySet
+from moderation import policy_files
+from moderation.policy import PolicyError
 from moderation.rules import policies
 from moderation.simulation import OUTCOMES, Report, differences, simulate
 
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             house = policies()
             other = house
             if options["folders"]:
-                other = PolicySet.load(*options["folders"], shadow=settings.SHADOW_CLASSIFIERS)
+                other = policy_files.load(*options["folders"], shadow=settings.SHADOW_CLASSIFIERS)
         except PolicyError as error:
             raise CommandError(str(error)) from error
         if options["act"] == "check":
