@@ -8,11 +8,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
-import torch
 
 from training.colours import main_colour, repaint
-from training.loop import Run
 from training.weights_folder import write_sums
 
 
@@ -80,32 +77,3 @@ def test_a_killed_run_goes_on_at_its_last_saved_step(tmp_path: Path) -> None:
     assert begun in (last, last + 1)  # the state may be written and the kill come before the line
     assert f"done at step {last + 3}" in told
     assert second.returncode == 0
-
-
-def _learn(folder: Path, *, steps: int) -> tuple[float, float]:
-    """How far the weights and the bias move, by a gradient that stays; the bias is to learn eight times faster."""
-    model = torch.nn.Linear(3, 1)
-    run = Run("tiny", model, rate=0.01, decay=0, times=lambda name: 8.0 if name == "bias" else 1.0, folder=folder)
-    weight, bias = model.weight.detach().clone(), model.bias.detach().clone()
-    run.train(
-        lambda batch, chance: model.weight.sum() + model.bias.sum(),
-        lambda step, rng: rng.standard_normal(1),
-        name=1,
-        minutes=5,
-        steps=steps,
-    )
-    return (weight - model.weight).mean().item(), (bias - model.bias).item()
-
-
-def test_what_is_to_learn_faster_does_and_still_when_resumed(tmp_path: Path) -> None:
-    slow, fast = _learn(tmp_path, steps=5)
-    assert slow > 0
-    assert fast / slow == pytest.approx(8, rel=0.01)
-    # A state of before there were such rates says nothing of them.
-    state = torch.load(tmp_path / "tiny.pt", weights_only=True)
-    for group in state["optimizer"]["param_groups"]:
-        del group["times"]
-    torch.save(state, tmp_path / "tiny.pt")
-    slow, fast = _learn(tmp_path, steps=10)
-    assert slow > 0
-    assert fast / slow == pytest.approx(8, rel=0.01)

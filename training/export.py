@@ -42,9 +42,7 @@ def export_painter(world: World, state: Path | None = None) -> None:
             if _is_trained(folder_of, name):
                 controls.trained(name, state).half().save_pretrained(folder / name, safe_serialization=True)
         if _is_trained(folder_of, "motion"):
-            adapter, lora = motion.trained(state)
-            adapter.half().save_pretrained(folder / "motion", safe_serialization=True)
-            _save_lora(folder / "moving-words", lora)
+            motion.trained(state).half().save_pretrained(folder / "motion", safe_serialization=True)
         if _is_trained(folder_of, "turbo"):
             lora, critic = turbo.trained(state)
             _save_lora(folder / "turbo", lora)

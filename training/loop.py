@@ -72,21 +72,14 @@ class Run:
         betas: tuple[float, float] = (0.9, 0.98),
         decay: float = 0.01,
         average: float = 0.0,
-        times: Callable[[str], float] = lambda _: 1.0,
         folder: Path | None = None,
     ) -> None:
-        """`times`: for the name of a parameter, how many times faster than `rate` it learns."""
         self.path = (folder or STATE) / f"{name}.pt"
         self.name, self.model, self.rate, self.average = name, model.to(device()), rate, average
         # What is frozen is another model's: it is neither trained nor kept.
-        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-        self.learning = [parameter for _, parameter in named]
-        groups = [
-            {"params": [parameter for name, parameter in named if times(name) == each], "times": each}
-            for each in sorted({times(name) for name, _ in named})
-        ]
+        self.learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            groups, lr=rate, betas=betas, weight_decay=decay, fused=torch.cuda.is_available()
+            self.learning, lr=rate, betas=betas, weight_decay=decay, fused=torch.cuda.is_available()
         )
         self.own = self._own()
         self.mean = {key: value.clone() for key, value in self.own.items()} if average else {}
@@ -99,11 +92,7 @@ class Run:
         with torch.no_grad():
             for key, value in self.own.items():
                 value.copy_(state["model"][key])
-        # The rates are those of this code: a state that was written before one was changed goes on with it.
-        times = [group["times"] for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        for group, each in zip(self.optimizer.param_groups, times, strict=True):
-            group["times"] = each
         self.mean, self.step, self.seconds = state["mean"], state["step"], state["seconds"]
         print(f"{self.name}: goes on at step {self.step} after {self.seconds / 60:.1f} minutes", flush=True)
 
@@ -160,7 +149,7 @@ class Run:
             used = self.seconds / budget if steps is None else max(self.seconds / budget, self.step / steps)
             for group in self.optimizer.param_groups:
                 warm, cooled = min(1.0, (self.step + 1) / 50), min(1.0, max(0.02, (1 - used) / 0.5))
-                group["lr"] = self.rate * group["times"] * warm * cooled
+                group["lr"] = self.rate * warm * cooled
             batch = moved(next(batches), device())
             chance.manual_seed(name << 40 | self.step)
             value = loss(batch, chance)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from generation.engine.cards import ModeCard, ModelCard
 from generation.engine.errors import WeightsError
 from generation.engine.folder import verify
+from generation.engine.in_motion import PictureInMotionPipeline
 from generation.engine.interpolation import LatentInterpolationPipeline
 from generation.engine.modes import MODES
 
@@ -26,7 +27,7 @@ diffusers.utils.logging.disable_progress_bar()
 transformers.utils.logging.disable_progress_bar()
 
 PIPELINES = frozenset().union(*(mode.pipelines for mode in MODES.values())) - {"fake"}
-OWN = {"LatentInterpolationPipeline": LatentInterpolationPipeline}
+OWN = {each.__name__: each for each in (LatentInterpolationPipeline, PictureInMotionPipeline)}
 # What may stand in a folder of its own and be put into a pipeline: classes of diffusers, by the name in their config.
 PARTS = frozenset(
     {"UNet2DConditionModel", "ControlNetModel", "MotionAdapter", "AutoencoderTiny", "AutoencoderKL"}
@@ -131,12 +132,18 @@ class Resident:
         )
 
     def _change(self, pipeline: Any, folder: str) -> None:
-        """Put a LoRA into the U-Net of one pipeline: into a copy, or every mode that shares it would be changed."""
+        """Put a LoRA into what it changes of one pipeline: into copies, or every mode that shares it would be changed.
+
+        Mostly that is the U-Net; some change what reads the words too.
+        """
         (file,) = (self.card.folder / folder).glob("*.safetensors")
-        if pipeline.unet is self._base.unet:
-            pipeline.register_modules(unet=copy.deepcopy(pipeline.unet))
-        pipeline.load_lora_weights(file.parent, weight_name=file.name, local_files_only=True, use_safetensors=True)
-        pipeline.fuse_lora(components=["unet"])
+        try:
+            pipeline.load_lora_weights(file.parent, weight_name=file.name, local_files_only=True, use_safetensors=True)
+            changed = {name: copy.deepcopy(getattr(pipeline, name)) for name in pipeline.get_list_adapters()}
+        finally:
+            pipeline.unload_lora_weights()
+        pipeline.register_modules(**changed)
+        pipeline.fuse_lora(components=list(changed))
         pipeline.unload_lora_weights()
 
     def _tune(self, pipeline: Any) -> None:

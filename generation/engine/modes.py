@@ -67,11 +67,14 @@ MODES: dict[str, Mode] = {
         Mode("image_to_image", "Draw over a picture", _GUIDED | {"fake"}, needs=("picture",), has_strength=True),
         Mode("scribble", "From a sketch", _CONTROLLED | {"fake"}, needs=("control",)),
         Mode("segmentation", "From a painted map", _CONTROLLED | {"fake"}, needs=("control",), has_palette=True),
-        Mode("text_to_film", "Film from words", _names("AnimateDiff LTX Wan") | {"fake"}, is_film=True),
+        Mode("text_to_film", "Film from words", _names("AnimateDiff PictureInMotion LTX Wan") | {"fake"}, is_film=True),
         Mode(
             "image_to_film",
             "Set a picture in motion",
-            _names("StableVideoDiffusion LTXImageToVideo LTXCondition WanImageToVideo AnimateDiffVideoToVideo")
+            _names(
+                "StableVideoDiffusion LTXImageToVideo LTXCondition WanImageToVideo AnimateDiffVideoToVideo "
+                "PictureInMotion"
+            )
             | {"fake"},
             needs=("picture",),
             is_film=True,

@@ -17,6 +17,7 @@ import torch
 import transformers
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -151,10 +152,10 @@ def unet(**changed: Any) -> UNet2DConditionModel:
 def save_sd(folder: Path) -> None:
     """Stable Diffusion, with a U-Net for inpainting, three ControlNets, a motion adapter, a LoRA and a tiny decoder
     in folders beside."""
-    base = unet()
+    base, words = unet(), clip_text()
     diffusers.StableDiffusionPipeline(
         vae=vae(),
-        text_encoder=clip_text(),
+        text_encoder=words,
         tokenizer=clip_tokenizer(),
         unet=base,
         scheduler=diffusers.DDIMScheduler(clip_sample=False, steps_offset=1),
@@ -165,7 +166,12 @@ def save_sd(folder: Path) -> None:
     unet(in_channels=9).save_pretrained(folder / "unet-inpainting")
     for name in ("controlnet-scribble", "controlnet-segmentation", "controlnet-inpainting"):
         _control(base).save_pretrained(folder / name)
-    save_lora(base, folder / "lora")
+    save_lora(folder / "lora", unet=base)
+    save_lora(folder / "lora-words", unet=base, text_encoder=words)
+    tensors = load_file(folder / "lora-words" / "pytorch_lora_weights.safetensors")
+    (folder / "lora-unet-of-words").mkdir()
+    of_unet = {name: tensor for name, tensor in tensors.items() if name.startswith("unet.")}
+    save_file(of_unet, folder / "lora-unet-of-words" / "pytorch_lora_weights.safetensors", metadata={"format": "pt"})
     diffusers.MotionAdapter(
         block_out_channels=(4, 8),
         motion_layers_per_block=1,
@@ -179,15 +185,18 @@ def save_sd(folder: Path) -> None:
     ).save_pretrained(folder / "tiny-decoder")  # fmt: skip
 
 
-def save_lora(base: UNet2DConditionModel, folder: Path) -> None:
-    """A LoRA of the U-Net that does something: a fresh one's second half is nought."""
-    changed = copy.deepcopy(base)
-    changed.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_v", "conv1"]))
-    tensors = get_peft_model_state_dict(changed)
-    for name, tensor in tensors.items():
-        if "lora_B" in name:
-            torch.nn.init.normal_(tensor, std=0.5)
-    diffusers.StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=tensors)
+def save_lora(folder: Path, **parts: Any) -> None:
+    """A LoRA of these parts that does something: a fresh one's second half is nought."""
+    layers = {"unet": ["to_q", "to_v", "conv1"], "text_encoder": ["q_proj", "fc1"]}
+    kept = {}
+    for part, module in parts.items():
+        changed = copy.deepcopy(module)
+        changed.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=layers[part]))
+        kept[f"{part}_lora_layers"] = tensors = get_peft_model_state_dict(changed)
+        for name, tensor in tensors.items():
+            if "lora_B" in name:
+                torch.nn.init.normal_(tensor, std=0.5)
+    diffusers.StableDiffusionPipeline.save_lora_weights(folder, **kept)
 
 
 def save_lcm(folder: Path) -> None:
@@ -209,7 +218,7 @@ def _control(base: UNet2DConditionModel) -> Any:
     control = diffusers.ControlNetModel.from_unet(base, conditioning_embedding_out_channels=(4, 4))
     for part in (control.controlnet_down_blocks, control.controlnet_cond_embedding.conv_out):
         for parameter in part.parameters():
-            torch.nn.init.normal_(parameter, std=0.5)
+            torch.nn.init.normal_(parameter, std=1.0)
     return control
 
 
@@ -428,14 +437,23 @@ FAMILIES: dict[str, Family] = {
             ("film_between", "LatentInterpolationPipeline", {}),
         ),
     ),
-    # As the house's: a ControlNet for inpainting, and LoRAs for few steps and for the words of moving.
+    # As the house's: a ControlNet for inpainting, a LoRA for few steps. And one that changes the words too.
     "sd-led": Family(
         save_sd,
         (
             ("text_to_image", SD.format(""), {"lora": "lora"}),
             ("image_to_image", SD.format("Img2Img"), {}),
             ("inpainting", SD.format("ControlNetInpaint"), {"controlnet": "controlnet-inpainting"}),
-            ("text_to_film", "AnimateDiffPipeline", {"motion_adapter": "motion-adapter", "lora": "lora"}),
+            ("text_to_film", "AnimateDiffPipeline", {"motion_adapter": "motion-adapter", "lora": "lora-words"}),
+        ),
+    ),
+    # Films as the house's, of a picture that the engine moves.
+    "sd-moved": Family(
+        save_sd,
+        (
+            ("text_to_image", SD.format(""), {}),
+            ("text_to_film", "PictureInMotionPipeline", {"motion_adapter": "motion-adapter"}),
+            ("image_to_film", "PictureInMotionPipeline", {"motion_adapter": "motion-adapter"}),
         ),
     ),
     # Distilled to few steps: the guidance scale goes into the U-Net. Inpainting without weights of its own.

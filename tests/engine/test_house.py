@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from generation.engine import DrawItem, Drawn, load_catalogue
+from generation.engine import DrawItem, Drawn, ModelCard, load_catalogue
 from generation.engine.diffusion import DiffusersEngine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,25 +37,68 @@ INPUTS: dict[str, dict[str, Any]] = {
 }
 
 
+def asked(card: str, mode: str, **changed: Any) -> tuple[ModelCard, DrawItem]:
+    model = load_catalogue(ROOT / "generation" / "catalogue", weights_root=ROOT / "training" / "weights")[card]
+    way = model.modes[mode]
+    values: dict[str, Any] = {
+        "key": "one", "prompt": "a red apple on blue", "negative_prompt": "", "seed": 1, "width": SIDE, "height": SIDE,
+        "steps": max(way.steps.least, 4), "guidance_scale": way.guidance_scale.default, "mode": mode,
+        "strength": way.strength.default if way.strength else None, "frames": way.frames[0], "fps": way.fps,
+    }  # fmt: skip
+    return model, DrawItem(**values | changed)
+
+
+def frames_of(model: ModelCard, item: DrawItem) -> NDArray[np.int64]:
+    """frames x SIDE x SIDE x 3."""
+    (drawn,) = DiffusersEngine(device="cpu", threads=2).draw(model, [item], on_step=lambda done, total: ())
+    assert isinstance(drawn, Drawn), drawn
+    frames: NDArray[np.int64] = drawn.pixels.reshape(-1, SIDE, SIDE, 3).astype(int)
+    assert len(frames) == item.frames
+    return frames
+
+
 @pytest.mark.parametrize(
     ("card", "mode"),
     [*(("house-painter", mode) for mode in INPUTS if mode != "text_to_image"), ("house-turbo", "text_to_image")],
 )
 def test_a_shipped_part_draws_on_the_ground_that_was_asked_for(card: str, mode: str) -> None:
-    model = load_catalogue(ROOT / "generation" / "catalogue", weights_root=ROOT / "training" / "weights")[card]
-    way = model.modes[mode]
-    item = DrawItem(
-        key="one", prompt="a red apple on blue", negative_prompt="", seed=1, width=SIDE, height=SIDE,
-        steps=max(way.steps.least, 4), guidance_scale=way.guidance_scale.default, mode=mode,
-        strength=way.strength.default if way.strength else None, frames=way.frames[0], fps=way.fps, **INPUTS[mode],
-    )  # fmt: skip
-    (drawn,) = DiffusersEngine(device="cpu", threads=2).draw(model, [item], on_step=lambda done, total: ())
-    assert isinstance(drawn, Drawn), drawn
-    frames = drawn.pixels.reshape(-1, SIDE, SIDE, 3).astype(int)
-    assert len(frames) == way.frames[0]
+    frames = frames_of(*asked(card, mode, **INPUTS[mode]))
     border = np.concatenate([frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]], 1)
     red, green, blue = np.median(border, (0, 1))
     assert blue > 150
     assert blue > max(red, green) + 50
     # And something is there that is redder than it is blue.
     assert (frames[..., 0] > frames[..., 2] + 50).mean() > 0.01
+
+
+def picture() -> Image.Image:
+    """A red disc on blue, such as the models know."""
+    made = Image.new("RGB", (SIDE, SIDE), (45, 110, 225))
+    ImageDraw.Draw(made).ellipse((34, 34, 94, 94), fill=(225, 45, 45))
+    return made
+
+
+@pytest.mark.parametrize("mode", ["image_to_image", "variation", "film_variation", "film_between"])
+def test_what_is_hardly_left_stays_what_it_was(mode: str) -> None:
+    """Of a picture that goes in, nothing may be noise that the painter never learnt to take away."""
+    given = picture()
+    inputs: dict[str, Any] = {"picture": given, "strength": 0.3}
+    if mode == "film_variation":
+        inputs = {"film": (given,) * 16, "strength": 0.3}
+    if mode == "film_between":
+        inputs = {"picture": given, "last": given}
+    frames = frames_of(*asked("house-painter", mode, steps=10, **inputs))
+    assert np.abs(frames - np.asarray(given, dtype=int)).mean() < 8
+
+
+@pytest.mark.parametrize("mode", ["text_to_film", "image_to_film"])
+def test_a_film_moves_as_it_is_told(mode: str) -> None:
+    given = {"picture": picture()} if mode == "image_to_film" else {}
+    card, item = asked("house-painter", mode, prompt="a red apple moving left on blue", steps=8, **given)
+    frames = frames_of(card, item)
+    is_red = frames[..., 0] > frames[..., 2] + 50
+    assert is_red.any((1, 2)).all()
+    right = [np.argwhere(one)[:, 1].mean() / SIDE for one in is_red]
+    assert right[0] - right[-1] > 0.2
+    if mode == "image_to_film":
+        assert np.abs(frames[0] - np.asarray(given["picture"], dtype=int)).mean() < 8

@@ -24,6 +24,7 @@ from training.world.scenes import Scene, World
 BATCH, GPU_BATCH = 96, 512
 UNTOLD = 0.1  # how often the words are left out, so that guidance has something to lean against
 SCALE_SAMPLES = 1024
+CERTAIN = -30.0  # the least logarithm of a variance that diffusers knows
 # Encoding a picture costs as much as a step of the U-Net: so many are encoded once, and met again with other words.
 POOL, GPU_POOL, PART = 60_000, 240_000, 96
 CHUNK, GPU_CHUNK = 12_000, 60_000
@@ -162,7 +163,9 @@ def scaled_vae(world: World, folder: Path | None = None) -> Any:
         weight, bias = vae.quant_conv.weight, vae.quant_conv.bias
         weight[:count] /= std[:, None, None, None]
         bias[:count] = (bias[:count] - mean) / std
-        bias[count:] -= 2 * std.log()  # the other half are logarithms of variances
+        # The other half are logarithms of variances. Whoever encodes a picture draws from them; the painter learnt from
+        # the means. And channels that the autoencoder makes no use of would be noise, 28 times as loud as the rest.
+        weight[count:], bias[count:] = 0, CERTAIN
         after = vae.post_quant_conv
         after.bias += (after.weight[:, :, 0, 0] * mean).sum(1)
         after.weight *= std[None, :, None, None]
