@@ -211,6 +211,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(2)
+    if asked.out:
+        asked.out.mkdir(parents=True, exist_ok=True)  # else the first sheet would fail after ten minutes
     bench = Bench(asked.out)
     for name in asked.parts or PARTS:
         print(f"\n== {name}", flush=True)

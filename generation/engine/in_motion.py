@@ -26,7 +26,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 # How much of the way to noise the moved picture is taken back: enough to hide where its edge was drawn out, too little
 # to lose what it shows.
-STRENGTH = 0.5
+STRENGTH = 0.35
 # How far a thing goes, as a share of the side; how high it jumps.
 FAR, HIGH = 0.4, 0.3
 # A film that is told nothing of moving comes slowly nearer.

@@ -24,6 +24,11 @@ class Mode:
     # Whether what goes in is painted in colours that mean things; its card names them.
     has_palette: bool = False
 
+    @property
+    def moves_by_words(self) -> bool:
+        """Whether it is the prompt that says how things move, and no second picture or film."""
+        return self.is_film and not {"last", "film"}.intersection(self.needs)
+
 
 def _names(line: str) -> frozenset[str]:
     return frozenset(f"{name}Pipeline" for name in line.split())

@@ -194,6 +194,7 @@ def test_a_film_plays_and_its_card_shows_it(page: Any) -> None:
     from playwright.sync_api import expect
 
     page.goto(reverse("studio") + "?mode=text_to_film")
+    expect(page.locator("#prompt")).to_have_accessible_description(re.compile("^Say how it moves"))
     page.fill("#prompt", "a boat sails by")
     page.click("#draw")
     card = released(page, "a boat sails by")
@@ -205,6 +206,7 @@ def test_a_film_plays_and_its_card_shows_it(page: Any) -> None:
     page.locator("#rows a").first.click()
     expect(page.locator(".drawer video")).to_be_visible()
     page.locator(".go-on a", has_text="Variations of a film").click()
+    expect(page.locator("#prompt")).to_have_accessible_description("")  # the film that goes in moves
     expect(page.locator(".chosen img")).to_have_js_property("complete", True)
     page.click("#draw")
     released(page, "a boat sails by")
