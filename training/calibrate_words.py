@@ -1,8 +1,8 @@
 """Fit what a prompt means, and from which score on it is held: `python -m training.calibrate_words [--write]`.
 
 Each exemplar and each harmless prompt is scored by lines that were fitted without it (5 folds). A policy's threshold
-is where at most MOST_HELD of the ordinary prompts lie over it. Run it after exemplars, the glossary or the harmless
-prompts have changed: until then every prompt is held, since scores of another version are no answer.
+is where at most MOST_HELD, or MORE_HELD, of the ordinary prompts lie over it. Run it after exemplars, the glossary or
+the harmless prompts have changed: until then every prompt is held, since scores of another version are no answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from moderation.policy import MEANING
 from training.shares import share
 
 POLICIES = Path(__file__).resolve().parent.parent / "moderation" / "policies"
-MOST_HELD = 0.0035
+# The ordinary prompts were written to be hard: of PartiPrompts a fifth as many lie over a line. Where few of those come
+# near, more may be held.
+MOST_HELD, MORE_HELD = 0.009, {"hate": 0.013, "self_harm": 0.02}
 FOLDS = 5
 VERSION_DIGITS = 16
 
@@ -63,7 +65,8 @@ def main() -> None:
     over_any = np.zeros(len(rows), bool)
     print("| policy | from | exemplars held | neighbours held | ordinary prompts held |\n|---|---|---|---|---|")
     for place, code in enumerate(codes):
-        least = round(float(np.quantile(scores[ordinary, place], 1 - MOST_HELD)) + 0.0005, 3)
+        most = MORE_HELD.get(code, MOST_HELD)
+        least = round(float(np.quantile(scores[ordinary, place], 1 - most)) + 0.0005, 3)
         over = scores[:, place] >= least
         over_any |= over
         of = {

@@ -38,6 +38,8 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 # LEAST_WORDS has to be surer by LESS, in log odds: people's harmless prompts have many clauses.
 PIECE, STEP = 24, 12
 LONG, LEAST_WORDS, LESS = 16, 3, 0.25
+# The inverse of the ridge penalty of each logistic regression. Chosen by rows it had not seen, of 1, 3 and 10.
+INVERSE_PENALTY = 3.0
 # Of more clauses some neighbours are taken as one, so that nobody makes a prompt that costs seconds.
 MOST_CLAUSES = 64
 _CLAUSES = re.compile(r"[,;:.!?|()\n]+")
@@ -127,7 +129,8 @@ class Meaning:
         """A sum over all that the lines are fitted on: weights, exemplars, what is excused, glossary."""
         acting = [policy for policy in self._policies if not policy.is_context]
         excused = [policy.words.harmless for policy in acting if policy.words is not None]
-        said = [WEIGHTS_SHA256, self.rows(), excused, hashlib.sha256(GLOSSARY.read_bytes()).hexdigest()]
+        glossary = hashlib.sha256(GLOSSARY.read_bytes()).hexdigest()
+        said = [WEIGHTS_SHA256, INVERSE_PENALTY, self.rows(), excused, glossary]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def fitted(self) -> tuple[Any, Any]:
@@ -163,7 +166,8 @@ def fit(vectors: Any, rows: Sequence[tuple[str, str, bool]], codes: Sequence[str
     for code in codes:
         mine = np.array([is_exemplar and policy == code for _, policy, is_exemplar in rows])
         counts = np.array([not is_exemplar or policy == code for _, policy, is_exemplar in rows])
-        line = LogisticRegression(C=1.0, class_weight="balanced", max_iter=500).fit(vectors[counts], mine[counts])
+        line = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=500)
+        line.fit(vectors[counts], mine[counts])
         weights.append(line.coef_[0])
         biases.append(line.intercept_[0])
     return np.array(weights, np.float32), np.array(biases, np.float32)
