@@ -120,8 +120,9 @@ def moved(picture: torch.Tensor, way: torch.Tensor) -> torch.Tensor:
     right, down, scale, degrees = way.to(picture).unbind(1)
     angle = degrees * math.pi / 180
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    # From a place in the frame back to one in the picture, both -1..1.
-    back = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
+    # From a place in the frame back to one in the picture, both -1..1 along either side.
+    wide = picture.shape[2] / picture.shape[1]
+    back = torch.stack([torch.stack([cos, sin / wide], 1), torch.stack([-sin * wide, cos], 1)], 1)
     from_where = -back @ (2 * torch.stack([right, down], 1))[:, :, None]
     grid = torch.nn.functional.affine_grid(
         torch.cat([back, from_where], 2), [len(way), *picture.shape], align_corners=False

@@ -77,10 +77,12 @@ def test_a_picture_goes_where_it_is_moved_and_its_edge_is_drawn_out() -> None:
     assert (frame[:, :, 15:] == 0.5).all()
 
 
-def test_a_smaller_picture_is_turned_by_its_degrees() -> None:
-    picture = torch.zeros(1, 40, 40)
-    picture[:, 18:22, 30:38] = 1  # to the right of the middle
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_smaller_picture_is_turned_by_its_degrees(width: int) -> None:
+    picture = torch.zeros(1, 40, width)
+    middle = (width - 1) / 2
+    picture[:, 18:22, width // 2 + 10 : width // 2 + 18] = 1  # 14 to the right of the middle
     (turned,) = moved(picture, torch.tensor([[0.0, 0.0, 0.5, 90.0]]))
     down, right = torch.argwhere(turned[0] > 0.5).float().mean(0).tolist()
-    assert abs(right - 19.5) < 1
-    assert down == pytest.approx(19.5 + 14.5 / 2, abs=1)  # clockwise, and half as far
+    assert abs(right - middle) < 1
+    assert down == pytest.approx(19.5 + 14 / 2, abs=1)  # clockwise, and half as far
