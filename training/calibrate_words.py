@@ -24,7 +24,7 @@ from training.shares import share
 POLICIES = Path(__file__).resolve().parent.parent / "moderation" / "policies"
 # The ordinary prompts were written to be hard: of PartiPrompts a fifth as many lie over a line. Where few of those come
 # near, more may be held.
-MOST_HELD, MORE_HELD = 0.009, {"hate": 0.013, "self_harm": 0.02}
+MOST_HELD, MORE_HELD = 0.009, {"hate": 0.013, "self_harm": 0.018}
 FOLDS = 5
 VERSION_DIGITS = 16
 
