@@ -78,10 +78,18 @@ MOTIONS: dict[str, re.Pattern[str]] = {
 }
 
 
-def motion_of(prompt: str) -> str:
-    """Which motion a prompt asks for: the one said first; of those said in one place the one with more words."""
+def motion_of(prompt: str) -> tuple[str, str]:
+    """Which motion a prompt asks for, and the prompt without those words: to a painter of pictures "driving to the
+    left" is a second thing on the left.
+
+    The motion is the one said first; of those said in one place the one with more words.
+    """
     found = [(match.start(), -len(match[0]), name) for name, each in MOTIONS.items() if (match := each.search(prompt))]
-    return min(found)[2] if found else UNTOLD
+    if not found:
+        return UNTOLD, prompt
+    start, length, name = min(found)
+    rest = " ".join((prompt[:start] + prompt[start - length :]).split())
+    return name, rest or prompt
 
 
 def path(motion: str, frames: int) -> torch.Tensor:
@@ -169,6 +177,7 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
         callback_on_step_end_tensor_inputs: tuple[str, ...] = ("latents",),
     ) -> Any:
         """Draw num_frames frames. Returns .frames, a list of one film."""
+        motion, prompt = motion_of(prompt)
         strength = max(STRENGTH, 1 / num_inference_steps)
         of = SimpleNamespace(num_timesteps=1 + int(num_inference_steps * strength))
         common = {
@@ -188,7 +197,7 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
 
             return after_step
 
-        way = path(motion_of(prompt), num_frames)
+        way = path(motion, num_frames)
         if image is None:
             # One picture is as much work as a step of the film, and is told as that.
             still = self._still()

@@ -14,7 +14,7 @@ SAID = {
            "un razzo va verso l'alto"),
     "down": ("falling leaves", "a stone dropping", "un gatto cade", "a bird flying downwards"),
     "bounce": ("a ball bouncing", "a frog that jumps", "una palla rimbalza"),
-    "turn": ("a star spinning", "the wheel turns", "una stella che ruota", "una ruota gira su se stessa"),
+    "turn": ("a star spinning", "the wheel turns", "una stella che ruota", "una trottola gira su se stessa"),
     "grow": ("a tree growing", "a pumpkin getting bigger", "zoom in on a clock", "un fiore che cresce"),
     "shrink": ("a ball shrinking", "a car getting smaller", "una barca si allontana"),
 }  # fmt: skip
@@ -22,7 +22,10 @@ SAID = {
 
 @pytest.mark.parametrize(("motion", "prompt"), [(name, prompt) for name, said in SAID.items() for prompt in said])
 def test_words_ask_for_their_motion(motion: str, prompt: str) -> None:
-    assert motion_of(prompt) == motion
+    found, rest = motion_of(prompt)
+    assert found == motion
+    assert rest != prompt
+    assert motion_of(rest)[0] == UNTOLD
 
 
 @pytest.mark.parametrize(
@@ -31,16 +34,22 @@ def test_words_ask_for_their_motion(motion: str, prompt: str) -> None:
      "an upright piano", "a left-handed guitar", "down jacket", "a rose", "a turnip", "il sale marino"],
 )  # fmt: skip
 def test_where_a_thing_is_is_no_motion(prompt: str) -> None:
-    assert motion_of(prompt) == UNTOLD
+    assert motion_of(prompt) == (UNTOLD, prompt)
 
 
 def test_what_is_said_first_counts() -> None:
-    assert motion_of("a ball rising, then falling") == "up"
-    assert motion_of("a ball falling, then rising") == "down"
+    assert motion_of("a ball rising, then falling") == ("up", "a ball , then falling")
+    assert motion_of("a ball falling, then rising") == ("down", "a ball , then rising")
+
+
+def test_a_painter_of_pictures_is_not_told_of_moving() -> None:
+    assert motion_of("a red car driving to the left on yellow") == ("left", "a red car on yellow")
+    assert motion_of("spinning") == ("turn", "spinning")  # something must be said
 
 
 def test_a_long_prompt_is_read_in_time_that_grows_with_it() -> None:
-    assert motion_of("moving to the " * 20_000) == UNTOLD
+    prompt = "moving to the " * 20_000
+    assert motion_of(prompt) == (UNTOLD, prompt)
 
 
 @pytest.mark.parametrize("motion", [*MOTIONS, UNTOLD])
