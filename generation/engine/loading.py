@@ -142,6 +142,8 @@ class Resident:
             changed = {name: copy.deepcopy(getattr(pipeline, name)) for name in pipeline.get_list_adapters()}
         finally:
             pipeline.unload_lora_weights()
+        if not changed:
+            raise ValueError(f"{folder}/{file.name} changes no part of {type(pipeline).__name__}")
         pipeline.register_modules(**changed)
         pipeline.fuse_lora(components=list(changed))
         pipeline.unload_lora_weights()

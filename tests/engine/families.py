@@ -169,7 +169,10 @@ def save_sd(folder: Path) -> None:
     save_lora(folder / "lora", unet=base)
     save_lora(folder / "lora-words", unet=base, text_encoder=words)
     tensors = load_file(folder / "lora-words" / "pytorch_lora_weights.safetensors")
-    (folder / "lora-unet-of-words").mkdir()
+    for name in ("lora-unet-of-words", "lora-foreign"):
+        (folder / name).mkdir()
+    foreign = {name.replace("unet.", "transformer."): one for name, one in tensors.items() if name.startswith("unet.")}
+    save_file(foreign, folder / "lora-foreign" / "pytorch_lora_weights.safetensors", metadata={"format": "pt"})
     of_unet = {name: tensor for name, tensor in tensors.items() if name.startswith("unet.")}
     save_file(of_unet, folder / "lora-unet-of-words" / "pytorch_lora_weights.safetensors", metadata={"format": "pt"})
     diffusers.MotionAdapter(

@@ -205,6 +205,15 @@ def test_a_lora_changes_its_own_mode_and_no_other(engine: DiffusersEngine, cards
     assert np.abs(drawn(engine, card, item(card, "image_to_image"))[0] - over).max() <= 2
 
 
+def test_a_lora_for_another_kind_of_model_is_refused(engine: DiffusersEngine, cards: dict[str, ModelCard]) -> None:
+    """diffusers only warns, and would draw without it."""
+    card = cards["sd-led"]
+    foreign = replace(card, name="foreign", modes={
+        "text_to_image": replace(card.modes["text_to_image"], lora="lora-foreign")})  # fmt: skip
+    with pytest.raises(WeightsError, match=r"lora-foreign/.* changes no part of StableDiffusionPipeline"):
+        engine.warm(foreign)
+
+
 def test_a_control_is_followed(engine: DiffusersEngine, cards: dict[str, ModelCard]) -> None:
     card = cards["sd"]
     one, two = drawn(engine, card, item(card, "scribble", "a"), item(card, "scribble", "b", control=picture(30)))
