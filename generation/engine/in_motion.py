@@ -17,12 +17,13 @@ from diffusers import (
     AutoencoderKL,
     MotionAdapter,
     SchedulerMixin,
-    StableDiffusionPipeline,
     UNet2DConditionModel,
     UNetMotionModel,
 )
 from PIL.Image import Image
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+
+from generation.engine.two_things import TwoThingsPipeline
 
 # How much of the way to noise the moved picture is taken back: enough to hide where its edge was drawn out, too little
 # to lose what it shows.
@@ -141,7 +142,10 @@ def moved(picture: torch.Tensor, way: torch.Tensor) -> torch.Tensor:
 
 
 class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[misc]
-    """Draws a picture, or takes one, and draws a film over it as it moves. The picture is the plain painter's."""
+    """Draws a picture, or takes one, and draws a film over it as it moves.
+
+    The picture is the plain painter's; of two things each is drawn alone.
+    """
 
     _optional_components = [*AnimateDiffVideoToVideoPipeline._optional_components, "painter"]
 
@@ -180,7 +184,7 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
         motion, prompt = motion_of(prompt)
         strength = max(STRENGTH, 1 / num_inference_steps)
         of = SimpleNamespace(num_timesteps=1 + int(num_inference_steps * strength))
-        common = {
+        common: dict[str, Any] = {
             "prompt": prompt,
             "negative_prompt": negative_prompt,
             "num_inference_steps": num_inference_steps,
@@ -199,18 +203,18 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
 
         way = path(motion, num_frames)
         if image is None:
+            alone = {name: [common[name]] for name in ("prompt", "negative_prompt", "generator")}
             # One picture is as much work as a step of the film, and is told as that.
-            still = self._still()
-            (picture,) = still(
-                **common, width=width, height=height, output_type="pt", callback_on_step_end=told(0, 0)
-            ).images
+            picture = self._still()(
+                **common | alone, width=width, height=height, callback_on_step_end=told(0, 0)
+            ).images[0]
         else:
             picture = self.video_processor.pil_to_numpy(image)[0]
-            picture = torch.from_numpy(picture).permute(2, 0, 1).to(self.vae.device)
             way = from_the_start(way)
+        shown = torch.from_numpy(picture).permute(2, 0, 1).to(self.vae.device, torch.float32)
         return super().__call__(
             **common,
-            video=[moved(picture.float(), way)],
+            video=[moved(shown, way)],
             width=width,
             height=height,
             strength=strength,
@@ -218,8 +222,8 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
             callback_on_step_end=told(1, 1),
         )
 
-    def _still(self) -> StableDiffusionPipeline:
-        made = StableDiffusionPipeline(
+    def _still(self) -> TwoThingsPipeline:
+        made = TwoThingsPipeline(
             vae=self.vae,
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,

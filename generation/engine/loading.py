@@ -20,6 +20,7 @@ from generation.engine.folder import verify
 from generation.engine.in_motion import PictureInMotionPipeline
 from generation.engine.interpolation import LatentInterpolationPipeline
 from generation.engine.modes import MODES
+from generation.engine.two_things import TwoThingsPipeline
 
 log = logging.getLogger(__name__)
 diffusers.utils.logging.set_verbosity_error()  # its warnings quote prompts, which are not for logs
@@ -27,7 +28,7 @@ diffusers.utils.logging.disable_progress_bar()
 transformers.utils.logging.disable_progress_bar()
 
 PIPELINES = frozenset().union(*(mode.pipelines for mode in MODES.values())) - {"fake"}
-OWN = {each.__name__: each for each in (LatentInterpolationPipeline, PictureInMotionPipeline)}
+OWN = {each.__name__: each for each in (LatentInterpolationPipeline, PictureInMotionPipeline, TwoThingsPipeline)}
 # What may stand in a folder of its own and be put into a pipeline: classes of diffusers, by the name in their config.
 PARTS = frozenset(
     {"UNet2DConditionModel", "ControlNetModel", "MotionAdapter", "AutoencoderTiny", "AutoencoderKL"}

@@ -47,7 +47,10 @@ MODES: dict[str, Mode] = {
         Mode(
             "text_to_image",
             "Picture from words",
-            _names("StableDiffusion StableDiffusionXL StableDiffusion3 Flux Flux2Klein ZImage LatentConsistencyModel")
+            _names(
+                "StableDiffusion StableDiffusionXL StableDiffusion3 Flux Flux2Klein ZImage LatentConsistencyModel "
+                "TwoThings"
+            )
             | {"fake"},
         ),
         Mode(

@@ -450,11 +450,11 @@ FAMILIES: dict[str, Family] = {
             ("text_to_film", "AnimateDiffPipeline", {"motion_adapter": "motion-adapter", "lora": "lora-words"}),
         ),
     ),
-    # Films as the house's, of a picture that the engine moves.
+    # As the house's: pictures of two things that are laid together, films of a picture that the engine moves.
     "sd-moved": Family(
         save_sd,
         (
-            ("text_to_image", SD.format(""), {}),
+            ("text_to_image", "TwoThingsPipeline", {}),
             ("text_to_film", "PictureInMotionPipeline", {"motion_adapter": "motion-adapter"}),
             ("image_to_film", "PictureInMotionPipeline", {"motion_adapter": "motion-adapter"}),
         ),

@@ -4,6 +4,7 @@ That each mode loads is tried in test_families.py, on random weights. Here they 
 missing, or of another training than its painter, does not give the ground that was asked for.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,30 @@ def test_a_shipped_part_draws_on_the_ground_that_was_asked_for(card: str, mode: 
     assert blue > max(red, green) + 50
     # And something is there that is redder than it is blue.
     assert (frames[..., 0] > frames[..., 2] + 50).mean() > 0.01
+
+
+@pytest.mark.parametrize("card", ["house-painter", "house-turbo"])
+def test_two_things_stand_as_they_are_told(card: str) -> None:
+    model, item = asked(card, "text_to_image", prompt="a red apple above a green pear on blue")
+    red, green, blue = np.moveaxis(frames_of(model, item)[0], -1, 0)
+    apple, pear = red > np.maximum(green, blue) + 50, green > np.maximum(red, blue) + 20
+    assert apple.mean() > 0.02
+    assert pear.mean() > 0.02
+    assert np.argwhere(apple)[:, 0].mean() < np.argwhere(pear)[:, 0].mean() - 0.2 * SIDE
+
+
+def test_a_picture_of_two_is_the_same_alone_and_among_others() -> None:
+    model, two = asked("house-painter", "text_to_image", prompt="a red apple above a green pear on blue")
+    one = dataclasses.replace(two, key="two", prompt="a red apple on blue", seed=2)
+    engine = DiffusersEngine(device="cpu", threads=2)
+
+    def drawn(*items: DrawItem) -> list[NDArray[np.int64]]:
+        made = engine.draw(model, items, on_step=lambda done, total: ())
+        return [each.pixels.astype(int) for each in made if isinstance(each, Drawn)]
+
+    (first, second, third), (alone,), (other,) = drawn(one, two, one), drawn(two), drawn(one)
+    assert np.abs(second - alone).max() <= 1
+    assert max(np.abs(first - other).max(), np.abs(third - other).max()) <= 1
 
 
 def picture() -> Image.Image:
