@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from safetensors.numpy import save_file
 
 from training.colours import main_colour, repaint
+from training.models.clip import keep_heads
 from training.weights_folder import write_sums
 
 
@@ -32,6 +36,25 @@ def test_the_sums_cover_every_file(tmp_path: Path) -> None:
         ["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert checked.stdout.splitlines() == ["b.txt: OK", "part/a.txt: OK"]
+
+
+def test_an_export_keeps_the_heads_of_the_same_clip_and_no_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, fresh = tmp_path / "heads", tmp_path / "fresh"
+    old.mkdir()
+    fresh.mkdir()
+    (fresh / "open_clip_model.safetensors").write_bytes(b"weights")
+    same = hashlib.sha256(b"weights").hexdigest()
+    for name, clip in (("blood", {"clip": same}), ("weapon", {"clip": "0" * 64}), ("skull", None)):
+        save_file({"weight": np.ones(2, np.float32)}, old / f"{name}.safetensors", metadata=clip)
+    keep_heads(old, fresh)
+    assert [path.name for path in (fresh / "heads").iterdir()] == ["blood.safetensors"]
+    assert (fresh / "heads" / "blood.safetensors").read_bytes() == (old / "blood.safetensors").read_bytes()
+    said = capsys.readouterr().out
+    assert "weapon" in said
+    assert "skull" in said
+    assert "blood" not in said
 
 
 TRAIN = """

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from generation.engine import DrawItem, Drawn, ModelCard, load_catalogue
 from generation.engine.diffusion import DiffusersEngine
+from generation.engine.in_motion import from_the_start, moved, path
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 128
@@ -126,4 +128,20 @@ def test_a_film_moves_as_it_is_told(mode: str) -> None:
     right = [np.argwhere(one)[:, 1].mean() / SIDE for one in is_red]
     assert right[0] - right[-1] > 0.2
     if mode == "image_to_film":
-        assert np.abs(frames[0] - np.asarray(given["picture"], dtype=int)).mean() < 8
+        shown = torch.from_numpy(np.array(given["picture"], np.float32) / 255).permute(2, 0, 1)
+        led = moved(shown, from_the_start(path("left", len(frames)))).permute(0, 2, 3, 1).numpy() * 255
+        assert np.abs(frames - led).mean((1, 2, 3)).max() < 12  # what was brought, wherever it is by then
+        assert np.abs(frames[0] - led[0]).mean() < 8
+
+
+def test_a_part_drawn_anew_meets_what_is_about_it() -> None:
+    ground = (45, 110, 225)
+    mask = Image.new("L", (SIDE, SIDE))
+    mask.paste(255, (24, 24, 104, 104))
+    given = Image.new("RGB", (SIDE, SIDE), ground)
+    card, item = asked("house-painter", "inpainting", steps=20, picture=given, mask=mask)
+    (frame,) = frames_of(card, item)
+    part = frame[24:104, 24:104]
+    rim = np.concatenate([part[:3].reshape(-1, 3), part[-3:].reshape(-1, 3)])
+    assert np.abs(np.median(rim, 0) - ground).max() < 20
+    assert (part[..., 0] > part[..., 2] + 50).mean() > 0.05  # and there is something in it

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -15,9 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from training import weights_folder
 from training.loop import Run, compiled, device, mixed_precision, on_gpu, sized
 from training.models import sight
 from training.models.words import LENGTH, as_people_say, tokenizer
@@ -325,4 +329,19 @@ def export(run: Run, target: str = "house-clip") -> None:
         }
         save_file(half, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
         tokenizer().save_pretrained(folder)
+        keep_heads(weights_folder.WEIGHTS / target / "heads", folder)
         write_sums(folder)
+
+
+def keep_heads(old: Path, folder: Path) -> None:
+    """Take along the heads that were fitted to these very weights. Heads of other weights would judge by chance: they
+    are left behind, and said."""
+    weights = hashlib.sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
+    for head in sorted(old.glob("*.safetensors")):
+        with safe_open(head, "pt") as opened:
+            fitted_to = (opened.metadata() or {}).get("clip")
+        if fitted_to == weights:
+            (folder / "heads").mkdir(exist_ok=True)
+            shutil.copy(head, folder / "heads")
+        else:
+            print(f"export: head {head.stem} is of another CLIP; fit it with training.heads --write", flush=True)
