@@ -13,6 +13,9 @@ from generation.engine.modes import MODES
 
 # How far AnimateDiff may leave a picture that it sets in motion: less hardly moves, more is another picture.
 MOTION_STRENGTH = 0.8
+# How much of guidance's contrast is taken back where noise begins with no signal at all, as Lin et al. (2023) advise:
+# else colours are overdone.
+GUIDANCE_RESCALE = 0.7
 
 
 class WrongItems(ValueError):
@@ -51,6 +54,7 @@ def arguments(pipeline: Any, items: Sequence[DrawItem]) -> dict[str, Any]:
         "height": first.height,
         "guidance_scale": first.guidance_scale,
         "max_guidance_scale": max(first.guidance_scale, 1.0),
+        "guidance_rescale": GUIDANCE_RESCALE if _begins_from_nothing(pipeline) else 0.0,
         "strength": _strength(first),
         "denoise_strength": _strength(first),
         "num_frames": first.frames,
@@ -76,6 +80,11 @@ def arguments(pipeline: Any, items: Sequence[DrawItem]) -> dict[str, Any]:
     return {name: value[0] for name, value in found.items() if isinstance(value, list) and mode.is_film} | {
         name: value for name, value in found.items() if not (isinstance(value, list) and mode.is_film)
     }
+
+
+def _begins_from_nothing(pipeline: Any) -> bool:
+    """Whether a model was trained down to zero terminal signal."""
+    return bool(pipeline.scheduler.config.get("rescale_betas_zero_snr"))
 
 
 def _strength(item: DrawItem) -> float:

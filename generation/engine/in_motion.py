@@ -176,11 +176,12 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
         height: int,
         image: Image | None = None,
         negative_prompt: str = "",
+        guidance_rescale: float = 0.0,
         output_type: str = "np",
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
         callback_on_step_end_tensor_inputs: tuple[str, ...] = ("latents",),
     ) -> Any:
-        """Draw num_frames frames. Returns .frames, a list of one film."""
+        """Draw num_frames frames; guidance_rescale is the picture's. Returns .frames, a list of one film."""
         motion, prompt = motion_of(prompt)
         strength = max(STRENGTH, 1 / num_inference_steps)
         of = SimpleNamespace(num_timesteps=1 + int(num_inference_steps * strength))
@@ -206,7 +207,11 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
             alone = {name: [common[name]] for name in ("prompt", "negative_prompt", "generator")}
             # One picture is as much work as a step of the film, and is told as that.
             picture = self._still()(
-                **common | alone, width=width, height=height, callback_on_step_end=told(0, 0)
+                **common | alone,
+                guidance_rescale=guidance_rescale,
+                width=width,
+                height=height,
+                callback_on_step_end=told(0, 0),
             ).images[0]
         else:
             picture = self.video_processor.pil_to_numpy(image)[0]

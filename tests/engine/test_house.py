@@ -53,7 +53,7 @@ def asked(card: str, mode: str, **changed: Any) -> tuple[ModelCard, DrawItem]:
 
 def frames_of(model: ModelCard, item: DrawItem) -> NDArray[np.int64]:
     """frames x SIDE x SIDE x 3."""
-    (drawn,) = DiffusersEngine(device="cpu", threads=2).draw(model, [item], on_step=lambda done, total: ())
+    (drawn,) = DiffusersEngine(device="cpu", threads=1).draw(model, [item], on_step=lambda done, total: ())
     assert isinstance(drawn, Drawn), drawn
     frames: NDArray[np.int64] = drawn.pixels.reshape(-1, SIDE, SIDE, 3).astype(int)
     assert len(frames) == item.frames
@@ -87,7 +87,7 @@ def test_two_things_stand_as_they_are_told(card: str) -> None:
 def test_a_picture_of_two_is_the_same_alone_and_among_others() -> None:
     model, two = asked("house-painter", "text_to_image", prompt="a red apple above a green pear on blue")
     one = dataclasses.replace(two, key="two", prompt="a red apple on blue", seed=2)
-    engine = DiffusersEngine(device="cpu", threads=2)
+    engine = DiffusersEngine(device="cpu", threads=1)
 
     def drawn(*items: DrawItem) -> list[NDArray[np.int64]]:
         made = engine.draw(model, items, on_step=lambda done, total: ())
