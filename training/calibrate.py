@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from generation.engine.calls import GUIDANCE_RESCALE
+from generation.engine.calls import guidance_rescale
 from moderation import policy_files
 from moderation.classifiers.clip import Clip, weights_version
 from moderation.policy import HOUSE_CLIP, LIKE_REFUSED, Policy, PolicySet, Threshold
@@ -115,7 +115,11 @@ def painted_pictures(scenes: Sequence[Scene], *, seed: int, folder: Path = WEIGH
         part = [request(one) for one in scenes[at : at + 24]]
         chance = [torch.Generator().manual_seed(seed + at + index) for index in range(len(part))]
         made = pipeline(
-            part, num_inference_steps=20, guidance_scale=6.0, guidance_rescale=GUIDANCE_RESCALE, generator=chance
+            part,
+            num_inference_steps=20,
+            guidance_scale=6.0,
+            guidance_rescale=guidance_rescale(pipeline),
+            generator=chance,
         ).images
         painted += [np.asarray(one) for one in made]
     return painted

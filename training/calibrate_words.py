@@ -25,8 +25,8 @@ from training.shares import share
 
 POLICIES = Path(__file__).resolve().parent.parent / "moderation" / "policies"
 # The ordinary prompts were written to be hard: of PartiPrompts a third as many lie over a line. Where few of those come
-# near, more may be held. A deepfake is a person and a scene: the scene alone is held where no ordinary prompt lies, and
-# with a name or a pointing word from far below (person.deepfake's combinations).
+# near, more may be held. A deepfake is a person and a scene: the scene alone is held where hardly an ordinary prompt
+# lies, and with a name or a pointing word from far below (person.deepfake's combinations).
 MOST_HELD, OTHERS = 0.009, {"hate": 0.021, "self_harm": 0.025, "person.deepfake": 0.0}
 FOLDS, SPLITS = 5, 10
 VERSION_DIGITS = 16

@@ -54,7 +54,7 @@ def arguments(pipeline: Any, items: Sequence[DrawItem]) -> dict[str, Any]:
         "height": first.height,
         "guidance_scale": first.guidance_scale,
         "max_guidance_scale": max(first.guidance_scale, 1.0),
-        "guidance_rescale": GUIDANCE_RESCALE if _begins_from_nothing(pipeline) else 0.0,
+        "guidance_rescale": guidance_rescale(pipeline),
         "strength": _strength(first),
         "denoise_strength": _strength(first),
         "num_frames": first.frames,
@@ -82,9 +82,10 @@ def arguments(pipeline: Any, items: Sequence[DrawItem]) -> dict[str, Any]:
     }
 
 
-def _begins_from_nothing(pipeline: Any) -> bool:
-    """Whether a model was trained down to zero terminal signal."""
-    return bool(pipeline.scheduler.config.get("rescale_betas_zero_snr"))
+def guidance_rescale(pipeline: Any) -> float:
+    """GUIDANCE_RESCALE for a model that was trained down to zero terminal signal, nothing for others. Pipelines of
+    pictures and ControlNets take none."""
+    return GUIDANCE_RESCALE if pipeline.scheduler.config.get("rescale_betas_zero_snr") else 0.0
 
 
 def _strength(item: DrawItem) -> float:

@@ -217,6 +217,8 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
             picture = self.video_processor.pil_to_numpy(image)[0]
             way = from_the_start(way)
         shown = torch.from_numpy(picture).permute(2, 0, 1).to(self.vae.device, torch.float32)
+        # Of what is no number nothing is to be made white: the engine looks for it in the film.
+        shown = torch.where(shown.isfinite(), shown.clamp(0, 1), torch.nan)
         return super().__call__(
             **common,
             video=[moved(shown, way)],
@@ -239,4 +241,5 @@ class PictureInMotionPipeline(AnimateDiffVideoToVideoPipeline):  # type: ignore[
             requires_safety_checker=False,
         )
         made.set_progress_bar_config(disable=True)
+        made.image_processor.denormalize = self.video_processor.denormalize  # as the engine wants it: nothing cut off
         return made

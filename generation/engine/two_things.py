@@ -28,34 +28,57 @@ LEAST = 0.002
 # How much of the side what is laid together may take.
 ROOM = 0.92
 
-_COLOUR = "(?:red|orange|yellow|green|blue|purple|white|black|pink|brown|gr[ae]y)"
+_COLOUR = "(?:(?:light|dark|bright|plain) )?(?:red|orange|yellow|green|blue|purple|white|black|pink|brown|gr[ae]y)"
 _BACKGROUND = r"(?:[\w-]+ ){1,3}(?:background|backdrop|wall)"
-# Where it all is: said at the end, or first.
+# Where it all is: said first, or anywhere before a pause.
+_GROUND_FIRST = re.compile(rf"^(?:on |against )?(?:an? )?({_BACKGROUND})(?:,| with) ", re.IGNORECASE)
 _GROUND = re.compile(
-    rf"(?:,| on| in front of| against) (?:(?:an?|the) )?(?:{_BACKGROUND}|(?:plain )?{_COLOUR})$", re.IGNORECASE
+    rf"(?:,| on| against| with| in front of) (?:(?:an?|the) )?(?:{_BACKGROUND}|{_COLOUR})"
+    "(?= *[,;.!?]| (?:and|with) an? |$)",
+    re.IGNORECASE,
 )
-_GROUND_FIRST = re.compile(rf"^(?:an? )?({_BACKGROUND}) with ", re.IGNORECASE)
 
-# A thing follows, and no place: "on top of a box", not "on the left".
-_A = r"(?= (?:an?|two|three|four|five) )"
+# A thing follows, and neither a time nor the sky.
+_HEAPS = "cherries|grapes|jeans|gloves|socks|scissors|glasses|popcorn|bacon|lightning"
+_A = (
+    r"(?= (?:(?:an?|the|his|her|two|three|four|five) "
+    r"(?!(?:[\w-]+ ){0,2}(?:day|night|morning|afternoon|evening|sky|skies|left|right|side|top)\b)"
+    rf"|(?:[\w-]+ ){{0,2}}(?:{_HEAPS})\b))"
+)
 # What the words between two things say: the relation, and whether the second thing is named first.
 RELATIONS: tuple[tuple[str, bool, re.Pattern[str]], ...] = tuple(
-    (relation, is_turned, re.compile(rf" (?:{words})(?= )", re.IGNORECASE))
+    (relation, is_turned, re.compile(rf" (?:{words}){_A}", re.IGNORECASE))
     for relation, is_turned, words in (
-        ("riding", False, rf"riding(?: on)?|rides|(?:sitting|sits){_A}|(?:sitting|sits) on{_A}|on the back of"),
+        ("riding", False, "riding(?: on)?|rides|(?:sitting|sits)(?: on)?|on the back of"),
         ("riding", True, "(?:being )?ridden by"),
-        ("holding", False, rf"holding|holds|carrying|carries|with{_A}"),
+        ("holding", False, "holding|holds|carrying|carries"),
         ("holding", True, "(?:being )?(?:held|carried) by|in the hands? of"),
         ("above", False, "(?:(?:floating|flying|hanging) )?(?:above|over)"),
         ("above", True, "below|beneath|underneath"),
-        ("on", False, rf"(?:(?:standing|lying|placed) )?(?:on top of|on{_A})"),
-        ("on", True, "under"),
-        ("left of", False, rf"(?:to the )?left of|next to|beside|and{_A}"),
-        ("left of", True, "(?:to the )?right of"),
+        ("left of", False, "(?:(?:to|on) the )?left of|next to|beside"),
+        ("left of", True, "(?:(?:to|on) the )?right of"),
+        ("on", False, "(?:(?:standing|lying|placed) )?on top of"),
     )
 )
-_ON_IT = re.compile(" on (?:it|top)$", re.IGNORECASE)
-_WITH = re.compile(" with(?= )", re.IGNORECASE)
+# These are asked where none of those is said: "a cat and a dog riding a horse" is a ride.
+WEAKER: tuple[tuple[str, bool, re.Pattern[str]], ...] = tuple(
+    (relation, is_turned, re.compile(rf" (?:{words}){_A}", re.IGNORECASE))
+    for relation, is_turned, words in (
+        ("on", False, "(?:(?:standing|lying|placed) )?on"),
+        ("on", True, "under"),
+        ("left of", False, "and"),
+    )
+)
+# "A box with a frog on it": what stands to the first thing how.
+_WITH = re.compile(rf" with{_A}", re.IGNORECASE)
+_IT = re.compile(" (on|above|over|below|under|beside|next to) (?:it|top)$", re.IGNORECASE)
+_TO_IT = {"on": ("on", True), "above": ("above", True), "over": ("above", True), "below": ("above", False),
+          "under": ("on", False), "beside": ("left of", False), "next to": ("left of", False)}  # fmt: skip
+# Said of a place, or of what is not there, it is no pair that rules could lay out.
+_NO_PAIR = re.compile(
+    r"\b(?:(?:on|to|at) the (?:left|right)(?! of)|without|neither|not?|(?:above|below) and)\b", re.IGNORECASE
+)
+_BARE = re.compile(rf"(?:an? |the )?{_COLOUR}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -71,28 +94,45 @@ class Pair:
 def pair_of(prompt: str) -> Pair | None:
     """Read two things and their relation; None where a prompt is of one thing, or of something else.
 
-    The relation is the one said first; of those said in one place the one with more words.
+    The relation is the one said first; of those said in one place the one with more words. What is said after a pause
+    ("in flat style") and the ground are of both.
     """
-    said, ground = " ".join(prompt.split()).rstrip("."), ""
+    said, both = " ".join(prompt.split()).rstrip(" ,;.!?"), ""
     if match := _GROUND_FIRST.search(said):
-        said, ground = said[match.end() :], f", {match[1]}"
+        said, both = said[match.end() :], f", {match[1]}"
     elif match := _GROUND.search(said):
-        said, ground = said[: match.start()], match[0]
-    if (on_it := _ON_IT.search(said)) and (between := _WITH.search(said)):
-        relation, is_turned, said = "on", True, said[: on_it.start()]
+        said, both = said[: match.start()] + said[match.end() :], match[0]
+    pause = re.search(r" *[,;.!?] ", said)
+    if pause and not _NO_PAIR.search(said[: pause.start()]) and _between(said[: pause.start()]):
+        said, both = said[: pause.start()], both + said[pause.start() :]
+    found = None if _NO_PAIR.search(said) else _between(said)
+    if found is None:
+        return None
+    relation, is_turned, first, second = found
+    if is_turned:
+        first, second = second, first
+    return Pair(relation, first + both, second + both)
+
+
+def _between(said: str) -> tuple[str, bool, str, str] | None:
+    """The relation, whether it is turned, what is said before it and behind."""
+    if (to_it := _IT.search(said)) and (between := _WITH.search(said)):
+        relation, is_turned = _TO_IT[to_it[1].lower()]
+        said = said[: to_it.start()]
     else:
         found = [
-            (match, relation, is_turned) for relation, is_turned, words in RELATIONS if (match := words.search(said))
+            (is_weak, match.start(), -match.end(), relation, is_turned, match)
+            for is_weak, relations in ((False, RELATIONS), (True, WEAKER))
+            for relation, is_turned, words in relations
+            if (match := words.search(said))
         ]
         if not found:
             return None
-        between, relation, is_turned = min(found, key=lambda each: (each[0].start(), -each[0].end()))
+        *_, relation, is_turned, between = min(found, key=lambda each: each[:3])
     first, second = said[: between.start()].strip(" ,"), said[between.end() :].strip(" ,")
-    if not first or not second:
+    if not first or not second or _BARE.fullmatch(first):
         return None
-    if is_turned:
-        first, second = second, first
-    return Pair(relation, first + ground, second + ground)
+    return relation, is_turned, first, second
 
 
 @dataclass(frozen=True)
@@ -123,7 +163,10 @@ def cut_out(picture: Picture) -> Layer | None:
     if not solid.any():
         return None
     rows, columns = (np.flatnonzero(solid.any(axis)) for axis in (1, 0))
-    layer: Layer = np.concatenate([picture - (1 - opacity) * ground, opacity], -1)
+    # What is enclosed is the thing's, whatever its colour: a white belly on white.
+    opacity[ndimage.binary_fill_holes(solid) & ~solid] = 1
+    colour = np.where(opacity > 0, picture - (1 - opacity) * ground, 0)
+    layer: Layer = np.concatenate([colour, opacity], -1)
     return layer[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
@@ -248,4 +291,4 @@ class TwoThingsPipeline(StableDiffusionPipeline):  # type: ignore[misc]
         rest = iter(drawn.images)
         made = [laid_together(pair.relation, [next(rest), next(rest)]) if pair else next(rest) for pair in pairs]
         images = np.stack(made)
-        return SimpleNamespace(images=self.numpy_to_pil(images) if output_type == "pil" else images)
+        return SimpleNamespace(images=self.numpy_to_pil(images.clip(0, 1)) if output_type == "pil" else images)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from generation.engine.in_motion import motion_of
 from generation.engine.two_things import Box, Layer, Pair, Picture, cut_out, laid_together, layout, pair_of, seat_of
+from training.world.captions import MOVING
 
 SIDE = 64
 BLUE, RED, YELLOW = (0.1, 0.2, 0.9), (0.9, 0.1, 0.1), (0.95, 0.9, 0.1)
@@ -11,7 +13,7 @@ BLUE, RED, YELLOW = (0.1, 0.2, 0.9), (0.9, 0.1, 0.1), (0.95, 0.9, 0.1)
 SAID = {
     "riding": ("a person riding a horse", "a cat rides a dog", "a horse ridden by a person", "an owl sitting on a cow",
                "a king on the back of an elephant"),
-    "holding": ("a bear holding a star", "a man carrying two books", "a flag held by a robot", "a king with a sword",
+    "holding": ("a bear holding a star", "a man carrying two books", "a flag held by a robot",
                 "a rose in the hand of a woman"),
     "above": ("a star above a house", "a bird flying over a tree", "a house below a star", "a cat beneath a lamp"),
     "on": ("a frog on a box", "a cat standing on a drum", "a cup on top of a book", "a box under a frog",
@@ -45,6 +47,15 @@ def test_words_are_of_two_things(relation: str, prompt: str, ground: str) -> Non
         ("a picture of  a cat\nand a dog", "a picture of a cat", "a dog"),
         # The relation said first counts; what follows is the second thing's.
         ("a cat next to a dog on a box", "a cat", "a dog on a box"),
+        ("a man with a hat riding a horse", "a man with a hat", "a horse"),
+        ("a clock with a lamp above it", "a lamp", "a clock"),
+        ("a dog on the left of a cat", "a dog", "a cat"),
+        ("a person holding blue scissors on red", "a person on red", "blue scissors on red"),
+        # The ground and what follows a pause are of both.
+        ("a cat above a dog on blue, flat style", "a cat on blue, flat style", "a dog on blue, flat style"),
+        ("a cat and a dog, yellow background,", "a cat, yellow background", "a dog, yellow background"),
+        ("a cat on a blue background and a dog!", "a cat on a blue background", "a dog on a blue background"),
+        ("on a blue background, a cat and a dog", "a cat, blue background", "a dog, blue background"),
     ],
 )
 def test_each_thing_keeps_its_words(prompt: str, first: str, second: str) -> None:
@@ -58,7 +69,12 @@ def test_each_thing_keeps_its_words(prompt: str, first: str, second: str) -> Non
     ["", " ", "a red apple on blue", "three green frogs on a white background", "a house on the left", "riding",
      "a person riding", "above a house", "black and white", "salt and pepper", "a cup on", "a handle", "un gatto",
      "a man with red hair", "an overcoat", "a pond", "on on on", "a cake, red background", "on blue",
-     "a bird in front of a wall", "sitting", "a dog that sits"],
+     "a bird in front of a wall", "sitting", "a dog that sits", "a king with a sword", "a house with a red door",
+     "little red riding hood", "a house under construction", "a street on a rainy day", "a house under a blue sky",
+     "a game over screen", "a red and a blue ball", "a carrying case", "a man holding up a sign", "cat, above all cute",
+     "a cup with no handle on it", "a cup with steam over it", "a cat with a blue background",
+     "a cat above and a dog below",
+     "an apple on the right and a pear on the left", "a cat on a blue background with a dog", "a cat without a dog"],
 )  # fmt: skip
 def test_one_thing_stays_one(prompt: str) -> None:
     assert pair_of(prompt) is None
@@ -113,6 +129,31 @@ def test_of_a_bare_ground_and_its_specks_nothing_is_cut_out(specks: list[tuple[i
     for place in specks:
         picture[place] = RED
     assert cut_out(picture) is None
+
+
+def test_what_is_enclosed_is_the_things_whatever_its_colour() -> None:
+    white = (1.0, 1.0, 1.0)
+    rabbit = before((0.5, 0.5, 0.5), slice(10, 40), slice(10, 40), white)
+    rabbit[13:37, 13:37] = white
+    found = cut_out(rabbit)
+    assert found is not None
+    assert (found[..., 3] == 1).all()
+    made = laid_together("left of", [before(RED, slice(10, 30), slice(20, 50)), rabbit])
+    assert (np.abs(made - white).max(-1) < 0.05).sum() > 200  # and no window onto the blue
+
+
+def test_nothing_of_a_shaded_ground_comes_along() -> None:
+    second = before(YELLOW, slice(10, 30), slice(20, 50))
+    second[30:40, 30:40] += 0.05
+    made = laid_together("left of", [before(RED, slice(10, 30), slice(20, 50)), second])
+    left = np.abs(made - np.array(BLUE, np.float32)).max(-1)
+    assert ((left < 1e-6) | (left > 0.08)).mean() > 0.97  # but for soft edges
+
+
+@pytest.mark.parametrize("motion", [said for each in MOVING.values() for said in each])
+def test_words_of_moving_hide_no_pair(motion: str) -> None:
+    _, rest = motion_of(f"a red cat above a green dog {motion} on blue")
+    assert pair_of(rest) == Pair("above", "a red cat on blue", "a green dog on blue")
 
 
 def test_one_sits_between_the_ears() -> None:
