@@ -3,8 +3,8 @@ clip, judge, autoencoder, painter, inpainting, scribble, segmentation, motion, t
 
 Each piece can be stopped at any moment and goes on where it last wrote its state; --minutes is its whole budget, over
 all its runs. On a GPU, where there is one, every piece is given a fraction of what a CPU takes. Nothing is shipped
-before `export` writes `training/weights/`. Heads that were fitted to the very same CLIP stay beside it; to a new one
-`python -m training.heads --write` fits them, and `python -m training.calibrate --write` the gate's thresholds.
+before `export` writes `training/weights/`; then `python -m training.calibrate --write` fits the gate's thresholds to
+the new CLIP, and `python -m training.heads --write` its heads. Where the CLIP is the very same its heads stay.
 
 On a CPU run it with jemalloc (LD_PRELOAD=.../libjemalloc.so.2): after some hundred steps glibc's own allocator was
 found searching its lists of free memory for minutes. And see that it has a core: beside other work Linux shares by

@@ -45,9 +45,11 @@ _A = (
     r"(?!(?:[\w-]+ ){0,2}(?:day|night|morning|afternoon|evening|sky|skies|left|right|side|top)\b)"
     rf"|(?:[\w-]+ ){{0,2}}(?:{_HEAPS})\b))"
 )
-# What the words between two things say: the relation, and whether the second thing is named first.
-RELATIONS: tuple[tuple[str, bool, re.Pattern[str]], ...] = tuple(
-    (relation, is_turned, re.compile(rf" (?:{words}){_A}", re.IGNORECASE))
+_WEAK = "(?:(?:standing|lying|placed) )?on", "under", "and"
+# What the words between two things say: the relation, and whether the second thing is named first. Those of _WEAK count
+# where no other is said: "a cat and a dog riding a horse" is a ride.
+RELATIONS: tuple[tuple[str, bool, bool, re.Pattern[str]], ...] = tuple(
+    (relation, is_turned, words in _WEAK, re.compile(rf" (?:{words}){_A}", re.IGNORECASE))
     for relation, is_turned, words in (
         ("riding", False, "riding(?: on)?|rides|(?:sitting|sits)(?: on)?|on the back of"),
         ("riding", True, "(?:being )?ridden by"),
@@ -58,15 +60,9 @@ RELATIONS: tuple[tuple[str, bool, re.Pattern[str]], ...] = tuple(
         ("left of", False, "(?:(?:to|on) the )?left of|next to|beside"),
         ("left of", True, "(?:(?:to|on) the )?right of"),
         ("on", False, "(?:(?:standing|lying|placed) )?on top of"),
-    )
-)
-# These are asked where none of those is said: "a cat and a dog riding a horse" is a ride.
-WEAKER: tuple[tuple[str, bool, re.Pattern[str]], ...] = tuple(
-    (relation, is_turned, re.compile(rf" (?:{words}){_A}", re.IGNORECASE))
-    for relation, is_turned, words in (
-        ("on", False, "(?:(?:standing|lying|placed) )?on"),
-        ("on", True, "under"),
-        ("left of", False, "and"),
+        ("on", False, _WEAK[0]),
+        ("on", True, _WEAK[1]),
+        ("left of", False, _WEAK[2]),
     )
 )
 # "A box with a frog on it": what stands to the first thing how.
@@ -92,10 +88,10 @@ class Pair:
 
 
 def pair_of(prompt: str) -> Pair | None:
-    """Read two things and their relation; None where a prompt is of one thing, or of something else.
+    """Read two things and their relation, in English; None where a prompt is of one thing, or of something else.
 
-    The relation is the one said first; of those said in one place the one with more words. What is said after a pause
-    ("in flat style") and the ground are of both.
+    The relation is the one said first, but a weak one only where there is no other; of those said in one place the one
+    with more words. What is said after a pause ("in flat style") and the ground are of both.
     """
     said, both = " ".join(prompt.split()).rstrip(" ,;.!?"), ""
     if match := _GROUND_FIRST.search(said):
@@ -122,8 +118,7 @@ def _between(said: str) -> tuple[str, bool, str, str] | None:
     else:
         found = [
             (is_weak, match.start(), -match.end(), relation, is_turned, match)
-            for is_weak, relations in ((False, RELATIONS), (True, WEAKER))
-            for relation, is_turned, words in relations
+            for relation, is_turned, is_weak, words in RELATIONS
             if (match := words.search(said))
         ]
         if not found:

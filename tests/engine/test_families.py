@@ -12,7 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.engine import MODES, DrawItem, Drawn, ModelCard, NotDrawn, WeightsError, load_card, load_catalogue
+from generation.engine import (
+    MODES,
+    DrawItem,
+    Drawn,
+    ModelCard,
+    NotDrawn,
+    WeightsError,
+    load_card,
+    load_catalogue,
+    two_things,
+)
+from generation.engine.calls import GUIDANCE_RESCALE, arguments
 from generation.engine.diffusion import DiffusersEngine
 from generation.engine.loading import Resident
 from tests.engine.conftest import write_sums
@@ -159,6 +170,62 @@ def test_a_seed_gives_its_picture_alone_or_among_others(
     among = drawn(engine, card, item(card, mode, "x", 1, prompt="a cat", **other), item(card, mode, "a"))
     assert np.abs(among[1] - alone).max() <= 2
     assert np.abs(among[0] - alone).max() > 2
+
+
+PAIR = "a cat above a dog, blue background"
+
+
+def test_two_things_count_as_one_item_among_others(engine: DiffusersEngine, cards: dict[str, ModelCard]) -> None:
+    """They are two pictures of the batch: steps, people's own pictures and cancelling are as for one."""
+    card = cards["sd-moved"]
+    one, pair = item(card, "text_to_image", "one", 1), item(card, "text_to_image", "pair", prompt=PAIR)
+    told: list[tuple[int, int]] = []
+
+    def cancel(step: int, total: int) -> Collection[str]:
+        told.append((step, total))
+        return ["pair"]
+
+    (alone,), (other,), among = drawn(engine, card, pair), drawn(engine, card, one), drawn(engine, card, one, pair)
+    assert np.abs(among[0] - other).max() <= 2
+    assert np.abs(among[1] - alone).max() <= 2
+    results = engine.draw(card, [pair, one], on_step=cancel)
+    assert told == [(1, 2), (2, 2)]
+    assert results[0] == NotDrawn("pair", "cancelled")
+    assert isinstance(results[1], Drawn)
+    assert np.abs(results[1].pixels - other).max() <= 2
+
+
+def test_two_things_of_which_one_is_broken_do_not_fail_their_neighbours(
+    engine: DiffusersEngine, cards: dict[str, ModelCard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_out = two_things.cut_out
+
+    def broken(made: two_things.Picture) -> two_things.Layer | None:
+        found = cut_out(made)
+        return None if found is None else found * np.float32(np.nan)
+
+    card = cards["sd-moved"]
+    engine.warm(card)
+    monkeypatch.setattr(two_things, "cut_out", broken)
+    one, pair = item(card, "text_to_image", "one", 1), item(card, "text_to_image", "pair", prompt=PAIR)
+    first, second = engine.draw(card, [pair, one], on_step=go_on)
+    assert isinstance(first, NotDrawn)
+    assert first.reason == "not_finite"
+    assert isinstance(second, Drawn)
+
+
+def test_guidance_is_rescaled_for_models_of_no_terminal_signal_alone(
+    engine: DiffusersEngine, cards: dict[str, ModelCard]
+) -> None:
+    card = cards["sd-moved"]
+    way = card.modes["text_to_image"]
+    pipeline = Resident(card, "cpu").pipeline(way)
+    assert arguments(pipeline, [item(card, "text_to_image")])["guidance_rescale"] == 0
+    pipeline.scheduler.register_to_config(rescale_betas_zero_snr=True)
+    assert arguments(pipeline, [item(card, "text_to_image")])["guidance_rescale"] == GUIDANCE_RESCALE
+    over = Resident(cards["sd"], "cpu").pipeline(cards["sd"].modes["image_to_image"])
+    over.scheduler.register_to_config(rescale_betas_zero_snr=True)
+    assert "guidance_rescale" not in arguments(over, [item(cards["sd"], "image_to_image")])
 
 
 def test_what_the_mask_leaves_out_stays_and_the_rest_is_drawn_anew(

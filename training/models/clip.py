@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from moderation.classifiers.clip import weights_version
 from training import weights_folder
 from training.loop import Run, compiled, device, mixed_precision, on_gpu, sized
 from training.models import sight
@@ -336,7 +336,7 @@ def export(run: Run, target: str = "house-clip") -> None:
 def keep_heads(old: Path, folder: Path) -> None:
     """Take along the heads that were fitted to these very weights. Heads of other weights would judge by chance: they
     are left behind, and said."""
-    weights = hashlib.sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
+    weights = weights_version(folder)
     for head in sorted(old.glob("*.safetensors")):
         with safe_open(head, "pt") as opened:
             fitted_to = (opened.metadata() or {}).get("clip")
